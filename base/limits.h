@@ -1,0 +1,60 @@
+/* base/limits.h: every bound of the system, with the reason for its size.
+ * Reaching a bound gives the caller a clear error; nothing grows past one. */
+#ifndef DUN_BASE_LIMITS_H
+#define DUN_BASE_LIMITS_H
+
+enum {
+    /* cluster */
+    DUN_VOTERS_MAX = 7,          /* quorums beyond 7 only cost latency */
+    DUN_PEERS_MAX = 1024,        /* members SWIM tracks, voters and others */
+    DUN_GROUPS_MAX = 256,        /* design: 64; fixed when the cluster forms */
+    DUN_GROUPS_DEFAULT = 64,
+    DUN_NAME_MAX = 63,           /* a peer's name, bytes */
+    DUN_ADDR_MAX = 127,          /* "host:port", bytes */
+    DUN_META_MAX = 512,          /* SWIM metadata of one peer, bytes */
+    DUN_SEEDS_MAX = 16,
+
+    /* messages */
+    DUN_CHANNEL_MAX = 255,       /* channel name, bytes */
+    DUN_PAYLOAD_MAX = 64 * 1024, /* data of one publication */
+    DUN_KEY_MAX = 128,           /* idempotency key */
+    DUN_TAGS_MAX = 4 * 1024,     /* tags of one publication as JSON */
+    DUN_INFO_MAX = 4 * 1024,     /* publisher info as JSON */
+    DUN_OP_MAX = DUN_PAYLOAD_MAX + DUN_TAGS_MAX + DUN_INFO_MAX + 1024, /* one encoded operation */
+
+    /* peer frames */
+    DUN_PACKET_SOFT_MAX = 64 * 1024,                 /* flush a packet beyond this */
+    DUN_PACKET_MAX = DUN_PACKET_SOFT_MAX + 2 * DUN_OP_MAX, /* NNG refuses larger ones */
+
+    /* store */
+    DUN_CHANNELS_PER_GROUP_MAX = 1 << 20,
+    DUN_IDEMPOTENCY_PER_GROUP_MAX = 1 << 16, /* keys remembered for 5 minutes */
+    DUN_IDEMPOTENCY_TTL_MS = 5 * 60 * 1000,
+    DUN_NAMESPACES_MAX = 64,
+    DUN_HISTORY_SIZE_MAX = 1 << 20,
+
+    /* replication, per group */
+    DUN_INFLIGHT_MAX = 1024,      /* ops prepared, not yet committed; also the request window */
+    DUN_LOG_SLOTS = 4096,         /* committed ops kept for laggards */
+    DUN_LOG_BYTES_MAX = 4 << 20,  /* and their bytes; beyond it a laggard gets a snapshot */
+    DUN_REQUEST_WINDOW = 4096,    /* request numbers of one origin remembered */
+    DUN_PENDING_MAX = 1 << 16,    /* publishes waiting at one peer, all groups */
+    DUN_SNAPSHOT_CHUNK = 48 * 1024,
+    DUN_SNAPSHOTS_OUT_MAX = 8,    /* groups one peer serves at a time */
+
+    /* clients */
+    DUN_CLIENT_FRAME_MAX = 64 * 1024,  /* one WebSocket message from a client */
+    DUN_HTTP_HEADER_MAX = 16 * 1024,
+    DUN_HTTP_BODY_MAX = 1 << 20,
+    DUN_CLIENT_CHANNELS_MAX = 128,
+    DUN_CLIENT_HISTORY_MAX = 300, /* publications in one reply */
+    DUN_CLIENT_COMMANDS_MAX = 256, /* commands in flight of one client */
+    DUN_CONNS_PER_WORKER_MAX = 1 << 20,
+};
+
+_Static_assert(2 * DUN_INFLIGHT_MAX <= DUN_LOG_SLOTS,
+               "a new view may refill the pipeline before old slots commit");
+_Static_assert(DUN_INFLIGHT_MAX <= DUN_REQUEST_WINDOW,
+               "a request outstanding at its origin must still be in the window");
+
+#endif
