@@ -5,9 +5,9 @@
 
 _Noreturn void dun_assert_fail(const char *expr, const char *file, int line);
 
-#define DUN_ASSERT(expr)                                                                           \
-    do {                                                                                           \
-        if (!(expr)) dun_assert_fail(#expr, __FILE__, __LINE__);                                   \
+#define DUN_ASSERT(expr)                                         \
+    do {                                                         \
+        if (!(expr)) dun_assert_fail(#expr, __FILE__, __LINE__); \
     } while (0)
 #define DUN_UNREACHABLE() dun_assert_fail("unreachable", __FILE__, __LINE__)
 #define DUN_COUNT(a) (sizeof(a) / sizeof((a)[0]))

@@ -16,10 +16,10 @@ struct dun_blob {
     uint8_t data[];
 };
 
-struct dun_blob *dun_blob_create(size_t len);                    /* one reference, bytes unset */
-struct dun_blob *dun_blob_copy(const void *data, size_t len);    /* one reference */
-struct dun_blob *dun_blob_ref(struct dun_blob *b);               /* returns @b */
-void dun_blob_unref(struct dun_blob *b);                         /* NULL is fine */
+struct dun_blob *dun_blob_create(size_t len);                 /* one reference, bytes unset */
+struct dun_blob *dun_blob_copy(const void *data, size_t len); /* one reference */
+struct dun_blob *dun_blob_ref(struct dun_blob *b);            /* returns @b */
+void dun_blob_unref(struct dun_blob *b);                      /* NULL is fine */
 
 static inline struct dun_slice dun_blob_slice(const struct dun_blob *b)
 {

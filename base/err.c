@@ -4,7 +4,7 @@
 const char *dun_err_text(dun_err e)
 {
     switch (e) {
-#define X(name, value, text)                                                                       \
+#define X(name, value, text) \
     case name: return text;
         DUN_ERR_MAP(X)
 #undef X

@@ -5,13 +5,13 @@
 
 enum {
     /* cluster */
-    DUN_VOTERS_MAX = 7,          /* quorums beyond 7 only cost latency */
-    DUN_PEERS_MAX = 1024,        /* members SWIM tracks, voters and others */
-    DUN_GROUPS_MAX = 256,        /* design: 64; fixed when the cluster forms */
+    DUN_VOTERS_MAX = 7,   /* quorums beyond 7 only cost latency */
+    DUN_PEERS_MAX = 1024, /* members SWIM tracks, voters and others */
+    DUN_GROUPS_MAX = 256, /* design: 64; fixed when the cluster forms */
     DUN_GROUPS_DEFAULT = 64,
-    DUN_NAME_MAX = 63,           /* a peer's name, bytes */
-    DUN_ADDR_MAX = 127,          /* "host:port", bytes */
-    DUN_META_MAX = 512,          /* SWIM metadata of one peer, bytes */
+    DUN_NAME_MAX = 63,  /* a peer's name, bytes */
+    DUN_ADDR_MAX = 127, /* "host:port", bytes */
+    DUN_META_MAX = 512, /* SWIM metadata of one peer, bytes */
     DUN_SEEDS_MAX = 16,
 
     /* messages */
@@ -23,7 +23,7 @@ enum {
     DUN_OP_MAX = DUN_PAYLOAD_MAX + DUN_TAGS_MAX + DUN_INFO_MAX + 1024, /* one encoded operation */
 
     /* peer frames */
-    DUN_PACKET_SOFT_MAX = 64 * 1024,                 /* flush a packet beyond this */
+    DUN_PACKET_SOFT_MAX = 64 * 1024,                       /* flush a packet beyond this */
     DUN_PACKET_MAX = DUN_PACKET_SOFT_MAX + 2 * DUN_OP_MAX, /* NNG refuses larger ones */
 
     /* store */
@@ -34,20 +34,20 @@ enum {
     DUN_HISTORY_SIZE_MAX = 1 << 20,
 
     /* replication, per group */
-    DUN_INFLIGHT_MAX = 1024,      /* ops prepared, not yet committed; also the request window */
-    DUN_LOG_SLOTS = 4096,         /* committed ops kept for laggards */
-    DUN_LOG_BYTES_MAX = 4 << 20,  /* and their bytes; beyond it a laggard gets a snapshot */
-    DUN_REQUEST_WINDOW = 4096,    /* request numbers of one origin remembered */
-    DUN_PENDING_MAX = 1 << 16,    /* publishes waiting at one peer, all groups */
+    DUN_INFLIGHT_MAX = 1024,     /* ops prepared, not yet committed; also the request window */
+    DUN_LOG_SLOTS = 4096,        /* committed ops kept for laggards */
+    DUN_LOG_BYTES_MAX = 4 << 20, /* and their bytes; beyond it a laggard gets a snapshot */
+    DUN_REQUEST_WINDOW = 4096,   /* request numbers of one origin remembered */
+    DUN_PENDING_MAX = 1 << 16,   /* publishes waiting at one peer, all groups */
     DUN_SNAPSHOT_CHUNK = 48 * 1024,
-    DUN_SNAPSHOTS_OUT_MAX = 8,    /* groups one peer serves at a time */
+    DUN_SNAPSHOTS_OUT_MAX = 8, /* groups one peer serves at a time */
 
     /* clients */
-    DUN_CLIENT_FRAME_MAX = 64 * 1024,  /* one WebSocket message from a client */
+    DUN_CLIENT_FRAME_MAX = 64 * 1024, /* one WebSocket message from a client */
     DUN_HTTP_HEADER_MAX = 16 * 1024,
     DUN_HTTP_BODY_MAX = 1 << 20,
     DUN_CLIENT_CHANNELS_MAX = 128,
-    DUN_CLIENT_HISTORY_MAX = 300, /* publications in one reply */
+    DUN_CLIENT_HISTORY_MAX = 300,  /* publications in one reply */
     DUN_CLIENT_COMMANDS_MAX = 256, /* commands in flight of one client */
     DUN_CONNS_PER_WORKER_MAX = 1 << 20,
 };

@@ -26,7 +26,8 @@ static uint64_t take_be(struct mp_reader *r, size_t width)
         return 0;
     }
     uint64_t v = 0;
-    for (size_t i = 0; i < width; i++) v = v << 8 | *r->p++;
+    for (size_t i = 0; i < width; i++)
+        v = v << 8 | *r->p++;
     return v;
 }
 
@@ -58,10 +59,14 @@ uint32_t mp_read_array(struct mp_reader *r, uint32_t max)
     if (r->failed) return 0;
     uint8_t tag = take_tag(r);
     uint64_t n = 0;
-    if ((tag & 0xf0) == 0x90) n = tag & 0x0f;
-    else if (tag == 0xdc) n = take_be(r, 2);
-    else if (tag == 0xdd) n = take_be(r, 4);
-    else fail(r);
+    if ((tag & 0xf0) == 0x90)
+        n = tag & 0x0f;
+    else if (tag == 0xdc)
+        n = take_be(r, 2);
+    else if (tag == 0xdd)
+        n = take_be(r, 4);
+    else
+        fail(r);
     if (n > max) fail(r);
     return r->failed ? 0 : (uint32_t)n;
 }
@@ -72,11 +77,16 @@ struct dun_slice mp_read_bytes(struct mp_reader *r, size_t max)
     if (r->failed) return none;
     uint8_t tag = take_tag(r);
     uint64_t n = 0;
-    if ((tag & 0xe0) == 0xa0) n = tag & 0x1f;
-    else if (tag == 0xc4 || tag == 0xd9) n = take_be(r, 1);
-    else if (tag == 0xc5 || tag == 0xda) n = take_be(r, 2);
-    else if (tag == 0xc6 || tag == 0xdb) n = take_be(r, 4);
-    else fail(r);
+    if ((tag & 0xe0) == 0xa0)
+        n = tag & 0x1f;
+    else if (tag == 0xc4 || tag == 0xd9)
+        n = take_be(r, 1);
+    else if (tag == 0xc5 || tag == 0xda)
+        n = take_be(r, 2);
+    else if (tag == 0xc6 || tag == 0xdb)
+        n = take_be(r, 4);
+    else
+        fail(r);
     if (n > max || n > (uint64_t)(r->end - r->p)) fail(r);
     if (r->failed) return none;
     struct dun_slice s = {r->p, (size_t)n};
@@ -104,8 +114,10 @@ void mp_write_uint(struct dun_buf *b, uint64_t v)
 void mp_write_bool(struct dun_buf *b, bool v)
 {
     msgpack_packer p = packer(b);
-    if (v) msgpack_pack_true(&p);
-    else msgpack_pack_false(&p);
+    if (v)
+        msgpack_pack_true(&p);
+    else
+        msgpack_pack_false(&p);
 }
 
 void mp_write_array(struct dun_buf *b, uint32_t count)
