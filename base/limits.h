@@ -50,6 +50,12 @@ enum {
     DUN_CLIENT_HISTORY_MAX = 300,  /* publications in one reply */
     DUN_CLIENT_COMMANDS_MAX = 256, /* commands in flight of one client */
     DUN_CONNS_PER_WORKER_MAX = 1 << 20,
+
+    /* codecs */
+    DUN_JSON_DEPTH_MAX = 64,    /* nesting; the validator keeps one bit a level */
+    DUN_HTTP_HEADERS_MAX = 64,  /* header lines of one message: a table on the stack */
+    DUN_TOKEN_MAX = 16 * 1024,  /* one JWT */
+    DUN_API_CHANNELS_MAX = 4096, /* channels of one broadcast */
 };
 
 _Static_assert(2 * DUN_INFLIGHT_MAX <= DUN_LOG_SLOTS,
