@@ -24,7 +24,8 @@ packages_die() {
 # Packages of "$@" that dpkg does not hold as installed.
 packages_missing() {
     local have p
-    have=" $(dpkg-query -W -f='${db:Status-Status}:${Package}\n' "$@" 2>/dev/null |
+    # It fails if it knows nothing of one of them; what it prints is right all the same.
+    have=" $({ dpkg-query -W -f='${db:Status-Status}:${Package}\n' "$@" 2>/dev/null || true; } |
         sed -n 's/^installed://p' | tr '\n' ' ')"
     for p in "$@"; do
         [[ $have == *" $p "* ]] || printf '%s\n' "$p"
@@ -66,7 +67,7 @@ packages_ensure() {
     as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
 
     printf 'Installing: %s\n' "${missing[*]}" >&2
-    if ! apt_candidates "${missing[@]}" ||
+    if ! packages_known "${missing[@]}" ||
         ! "${as_root[@]}" install --no-install-recommends "${missing[@]}" </dev/null >&2; then
         "${as_root[@]}" update </dev/null >&2 || packages_die \
             "apt-get update failed; check the network and /etc/apt/sources.list."
@@ -77,7 +78,7 @@ packages_ensure() {
 }
 
 # True if the package lists on this machine already know every package of "$@".
-apt_candidates() {
+packages_known() {
     local p
     for p in "$@"; do
         apt-cache policy "$p" 2>/dev/null | grep -q 'Candidate: [^(]' || return 1
