@@ -1,0 +1,184 @@
+/* transport/link/link_out.c: the connections we dial, one per (plane, address).
+ * NNG redials by itself. What it does not do for us:
+ * (1) while unconnected only LINK_DOWN_QUEUE_MAX packets wait, and those that
+ *     waited when a connection broke are dropped, so that a peer that returns
+ *     is not flooded with the past: the queue's length follows the connection;
+ * (2) a dial into a silent host is cut off after LINK_DIAL_MS_MAX, since the
+ *     kernel's own retries grow to a minute and the host may be back long before;
+ * (3) a connection that took nothing for LINK_STALL_MS_MAX is dialled anew, for
+ *     the same reason. */
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "transport/link/link_err.h"
+#include "transport/link/link_impl.h"
+
+#include <nng/protocol/pipeline0/push.h>
+
+struct end_key {
+    enum link_plane plane;
+    const char *addr;
+};
+
+static bool end_eq(const struct dun_map_node *node, const void *key)
+{
+    const struct link_end *e = DUN_CONTAINER(node, struct link_end, node);
+    const struct end_key *k = key;
+    return e->plane == k->plane && strcmp(e->addr, k->addr) == 0;
+}
+
+static struct link_end *find(struct link *l, enum link_plane plane, const char *addr)
+{
+    struct end_key key = {plane, addr};
+    struct dun_map_node *n =
+        dun_map_find(&l->ends, link_hash(l, (uint8_t)plane, addr), end_eq, &key);
+    return n == NULL ? NULL : DUN_CONTAINER(n, struct link_end, node);
+}
+
+static void queue_set(struct link_end *e, int len)
+{
+    int rv = nng_socket_set_int(e->sock, NNG_OPT_SENDBUF, len);
+    (void)rv; /* fails only when the socket is being closed, and the queue with it */
+}
+
+/* NNG thread: touches only the atomics of the endpoint and its socket. NNG calls
+ * ADD_POST and REM_POST of one connection in this order, and dials the next
+ * connection after REM_POST has returned. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+    struct link_end *e = arg;
+    (void)pipe;
+    if (ev == NNG_PIPE_EV_ADD_POST) {
+        queue_set(e, LINK_QUEUE_MAX);
+        atomic_store(&e->up, true);
+    } else if (ev == NNG_PIPE_EV_REM_POST && atomic_exchange(&e->up, false)) {
+        if (atomic_load(&e->closing)) return;
+        queue_set(e, 0); /* drops what waits */
+        queue_set(e, LINK_DOWN_QUEUE_MAX);
+        e->link->on_lost(e->link->ctx, e->plane, e->addr);
+    }
+}
+
+static dun_err dial(struct link_end *e)
+{
+    int rv = nng_dialer_create(&e->dialer, e->sock, e->url);
+    if (rv != 0) return link_err(rv);
+    if ((rv = nng_dialer_set_ms(e->dialer, NNG_OPT_RECONNMINT, LINK_RECONNECT_MS_MIN)) != 0 ||
+        (rv = nng_dialer_set_ms(e->dialer, NNG_OPT_RECONNMAXT, LINK_RECONNECT_MS_MAX)) != 0 ||
+        (rv = nng_dialer_set_bool(e->dialer, NNG_OPT_TCP_NODELAY, true)) != 0 ||
+        (rv = nng_dialer_set_bool(e->dialer, NNG_OPT_TCP_KEEPALIVE, true)) != 0 ||
+        (rv = nng_dialer_start(e->dialer, NNG_FLAG_NONBLOCK)) != 0) {
+        nng_dialer_close(e->dialer);
+        return link_err(rv);
+    }
+    e->dial_ms = link_now_ms();
+    return DUN_OK;
+}
+
+static void end_close(struct link_end *e)
+{
+    dun_map_remove(&e->link->ends, &e->node);
+    atomic_store(&e->closing, true);
+    nng_close(e->sock); /* waits for its connections' callbacks */
+    dun_free(e);
+}
+
+/* The map is at its bound rarely (a thousand peers on both planes), so a scan will do. */
+static void evict(struct link *l)
+{
+    struct link_end *oldest = NULL;
+    for (struct dun_map_node *n = dun_map_next(&l->ends, NULL); n != NULL;
+         n = dun_map_next(&l->ends, n)) {
+        struct link_end *e = DUN_CONTAINER(n, struct link_end, node);
+        if (oldest == NULL || e->used < oldest->used) oldest = e;
+    }
+    DUN_ASSERT(oldest != NULL);
+    end_close(oldest);
+}
+
+static dun_err end_open(struct link *l, enum link_plane plane, const char *addr,
+                        struct link_end **out)
+{
+    struct link_addr parsed;
+    dun_err err = link_addr_parse(addr, false, &parsed);
+    if (err != DUN_OK) return err;
+    if (l->keyring.count == 0 && !link_addr_is_loopback(&parsed)) return DUN_E_DENIED;
+    if (l->ends.count >= LINK_ENDPOINTS_MAX) evict(l);
+
+    struct link_end *e = dun_calloc(1, sizeof *e);
+    e->link = l;
+    e->plane = plane;
+    strcpy(e->addr, addr); /* parsed, so it is not too long */
+    link_addr_url(&parsed, e->url);
+    int rv = nng_push0_open(&e->sock);
+    if (rv != 0) {
+        err = link_err(rv);
+        goto fail;
+    }
+    if ((rv = nng_socket_set_int(e->sock, NNG_OPT_SENDBUF, LINK_DOWN_QUEUE_MAX)) != 0 ||
+        (rv = nng_pipe_notify(e->sock, NNG_PIPE_EV_ADD_POST, on_pipe, e)) != 0 ||
+        (rv = nng_pipe_notify(e->sock, NNG_PIPE_EV_REM_POST, on_pipe, e)) != 0) {
+        err = link_err(rv);
+        goto fail_sock;
+    }
+    err = dial(e);
+    if (err != DUN_OK) goto fail_sock;
+    dun_map_insert(&l->ends, &e->node, link_hash(l, (uint8_t)plane, addr));
+    *out = e;
+    return DUN_OK;
+fail_sock:
+    nng_close(e->sock);
+fail:
+    dun_free(e);
+    DUN_ASSERT(err != DUN_OK);
+    return err;
+}
+
+dun_err link_out_get(struct link *l, enum link_plane plane, const char *addr, struct link_end **out)
+{
+    struct link_end *e = find(l, plane, addr);
+    if (e != NULL && e->full_ms != 0 && link_now_ms() - e->full_ms >= LINK_STALL_MS_MAX &&
+        atomic_load(&e->up)) {
+        end_close(e);
+        e = NULL;
+    }
+    if (e == NULL) {
+        dun_err err = end_open(l, plane, addr, &e);
+        if (err != DUN_OK) return err;
+    } else if (!atomic_load(&e->up) && link_now_ms() - e->dial_ms >= LINK_DIAL_MS_MAX) {
+        nng_dialer_close(e->dialer);
+        dun_err err = dial(e);
+        if (err != DUN_OK) {
+            end_close(e);
+            return err;
+        }
+    }
+    e->used = ++l->tick;
+    *out = e;
+    return DUN_OK;
+}
+
+dun_err link_out_send(struct link_end *e, nng_msg *msg)
+{
+    dun_err err = link_err(nng_sendmsg(e->sock, msg, NNG_FLAG_NONBLOCK));
+    if (err == DUN_OK) {
+        e->full_ms = 0;
+        return DUN_OK;
+    }
+    nng_msg_free(msg);
+    if (err == DUN_E_FULL && e->full_ms == 0) e->full_ms = link_now_ms();
+    return err;
+}
+
+void link_out_forget(struct link *l, enum link_plane plane, const char *addr)
+{
+    struct link_end *e = find(l, plane, addr);
+    if (e != NULL) end_close(e);
+}
+
+void link_out_close_all(struct link *l)
+{
+    struct dun_map_node *n;
+    while ((n = dun_map_next(&l->ends, NULL)) != NULL)
+        end_close(DUN_CONTAINER(n, struct link_end, node));
+    dun_map_deinit(&l->ends);
+}
