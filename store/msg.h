@@ -15,10 +15,14 @@ struct store_msg {
     uint64_t time_ms;  /* the primary's wall clock */
     struct dun_slice data, tags, info; /* point into body */
     struct dun_blob *body;
-    struct store_msg *fifo_next; /* the store's retention list; its writer only */
+    /* The store's retention; its writer only. */
+    struct store_msg *fifo_next, *fifo_prev; /* older messages come first */
+    struct store_channel *owner;             /* whose ring holds it; NULL when not retained */
     char channel[];              /* channel_len bytes, NUL-terminated */
 };
 
+/* One reference. @m's slices lie inside @body, of which it takes a reference of its own. */
+struct store_msg *store_msg_create(struct dun_slice channel, struct dun_blob *body);
 struct store_msg *store_msg_ref(struct store_msg *m);
 void store_msg_unref(struct store_msg *m); /* NULL is fine; any thread */
 /* Bytes it accounts for in the memory budget. */

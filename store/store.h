@@ -9,7 +9,8 @@
  * (3) Retained messages of a channel are contiguous up to its head.
  * (4) Trimming by count, age or memory removes oldest first and changes no
  *     logical state.
- * (5) Retained cost <= max_memory after every call.
+ * (5) After every call bytes <= max_memory or no message is retained: channels and keys are
+ *     logical state, so no local budget may refuse or drop them. store_stats() tells of it.
  * store_check() asserts (2), (3) and (5).
  *
  * Threads: one writer. Other threads may call the functions marked "reader"
@@ -78,7 +79,7 @@ struct store_position {
     uint64_t epoch;     /* of the channel; the group's when there is no such channel yet */
     uint64_t seq;       /* head; 0 = nothing published */
     uint64_t first_seq; /* oldest retained; seq + 1 when none is retained */
-    bool evicted;       /* the oldest missing one went by memory pressure, not age or count */
+    bool evicted;       /* the newest missing one went by memory pressure, not age or count */
 };
 
 /* Reader. Where a channel stands. */
@@ -103,7 +104,9 @@ uint64_t store_group_epoch(const struct store *s, uint32_t group); /* reader; 0 
 uint64_t store_digest(const struct store *s, uint32_t group);
 
 struct store_stats {
-    uint64_t channels, messages, bytes, keys, evicted, expired;
+    uint64_t channels, messages, bytes, keys;
+    uint64_t evicted, expired; /* messages so far, by memory and by age */
+    uint64_t over_bytes; /* channels and keys alone exceed max_memory by this; no history is kept */
 };
 void store_stats(const struct store *s, struct store_stats *out);
 void store_check(const struct store *s, uint32_t group);
