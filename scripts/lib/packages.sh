@@ -4,10 +4,11 @@
 # a fraction of a second and needs neither root nor network.
 # shellcheck shell=bash disable=SC2034
 
+# libyaml-dev: libcyaml.pc links it, but libcyaml-dev does not depend on it.
 packages_build=(
     build-essential cmake ninja-build pkg-config git ca-certificates ccache
     libuv1-dev libnng-dev libmsgpack-dev libsodium-dev libhttp-parser-dev
-    libcyaml-dev libssl-dev libcmocka-dev
+    libcyaml-dev libyaml-dev libssl-dev libcmocka-dev
 )
 
 # gcc brings its own sanitizer runtimes; clang's are for fuzzing and a second opinion.
