@@ -32,6 +32,8 @@ enum cmd_type {
 
 /* The member's name in commands and replies; CMD_PONG has none (asserted). */
 const char *cmd_type_name(enum cmd_type type);
+/* The type whose member has this raw key; false if there is none. */
+bool cmd_type_of_key(struct dun_slice key, enum cmd_type *type);
 
 /* ---- requests ---- */
 

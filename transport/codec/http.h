@@ -54,8 +54,10 @@ struct http_reader {
  * DUN_E_TOO_BIG: r->status is 431 (head over DUN_HTTP_HEADER_MAX or too many
  *   headers) or 413 (body over DUN_HTTP_BODY_MAX), as soon as it is known.
  * DUN_E_MALFORMED: r->status is 400, 405 (CONNECT), 411 (a chunked body: we
- *   want Content-Length), 417 (unknown Expect) or 505 (not HTTP/1.0 or 1.1).
- * After an error: answer with r->status and close. */
+ *   want Content-Length), 417 (unknown Expect), 501 (unknown method) or 505 (not
+ *   HTTP/1.0 or 1.1).
+ * After an error: answer with r->status and close. *out is undefined unless
+ * DUN_OK, as it serves as the workspace. */
 DUN_MUST_USE dun_err http_read(struct http_reader *r, const uint8_t *buf, size_t len,
                                struct http_request *out, size_t *used);
 
