@@ -1,0 +1,178 @@
+/* cluster/vsr_view_change.c: from one view to the next (VRR section 4.2).
+ * A vote is the last STATE of a voter with status VIEW_CHANGE and this very
+ * view. The primary-elect counts a quorum, takes the log with the highest
+ * log_view and then the highest head, fetches it if it is not its own, and
+ * starts the view. */
+#include "cluster/vsr.h"
+
+#include "base/assert.h"
+
+void vsr_view_change(struct vsr *v, struct vsr_view to, const char *why)
+{
+    struct vsr_env *env = v->env;
+    DUN_ASSERT(vsr_view_cmp(to, v->view) > 0);
+    bool next = v->status == VSR_VIEW_CHANGE && to.inc == v->view.inc;
+    uint64_t patience = next ? v->change_ms + v->change_ms / 2 : VSR_VIEW_CHANGE_MS;
+    if (patience > VSR_VIEW_CHANGE_MS_MAX) patience = VSR_VIEW_CHANGE_MS_MAX;
+    v->change_ms = patience;
+    vsr_fetch_stop(v);
+    v->view = to;
+    v->base = (struct vsr_view){0, 0};
+    v->base_op = 0;
+    vsr_enter(v, VSR_VIEW_CHANGE);
+    env->view_changes++;
+    dun_log(env->log, DUN_LOG_DEBUG, "view_change group=%u inc=%llu view=%llu why=%s", v->group,
+            (unsigned long long)to.inc, (unsigned long long)to.num, why);
+    vsr_votes_count(v);
+}
+
+void vsr_view_next(struct vsr *v, const char *why)
+{
+    struct vsr_env *env = v->env;
+    struct vsr_view to = v->view;
+    for (uint32_t k = 1; k <= env->voter_count; k++) {
+        uint32_t p = v->order[(v->view.num + k) % env->voter_count];
+        bool recovering = v->peers[p].valid && v->peers[p].status == VSR_RECOVERING;
+        if (p != env->self && (!env->usable[p] || recovering)) continue;
+        if (p == env->self && env->draining) continue;
+        to.num = v->view.num + k;
+        break;
+    }
+    if (to.num == v->view.num) to.num++;
+    vsr_view_change(v, to, why);
+}
+
+static bool is_vote(const struct vsr *v, uint32_t i)
+{
+    const struct vsr_peer *p = &v->peers[i];
+    return i != v->env->self && p->valid && p->status == VSR_VIEW_CHANGE &&
+           vsr_view_cmp(p->view, v->view) == 0;
+}
+
+/* The voter with the log to start from: VRR 4.2 step 3. */
+static uint32_t best_log(const struct vsr *v)
+{
+    uint32_t best = v->env->self;
+    struct vsr_view view = v->log_view;
+    uint64_t head = v->log.head;
+    for (uint32_t i = 0; i < v->env->voter_count; i++) {
+        if (!is_vote(v, i)) continue;
+        const struct vsr_peer *p = &v->peers[i];
+        int order = vsr_view_cmp(p->log_view, view);
+        if (DUN_MUTATE(MUTATION_CHOOSE_LOG_BY_HEAD)) order = 0;
+        if (order < 0 || (order == 0 && p->head <= head)) continue;
+        best = i;
+        view = p->log_view;
+        head = p->head;
+    }
+    return best;
+}
+
+void vsr_votes_count(struct vsr *v)
+{
+    struct vsr_env *env = v->env;
+    DUN_ASSERT(v->status == VSR_VIEW_CHANGE);
+    if (vsr_primary(v) != env->self || v->fetch.kind != VSR_FETCH_NONE) return;
+    uint32_t votes = 1, needed = env->quorum;
+    if (DUN_MUTATE(MUTATION_VOTE_QUORUM_F) && needed > 1) needed--;
+    for (uint32_t i = 0; i < env->voter_count; i++)
+        if (is_vote(v, i)) votes++;
+    if (votes < needed) return;
+    uint32_t best = best_log(v);
+    if (best == env->self) {
+        vsr_view_start(v);
+        return;
+    }
+    const struct vsr_peer *p = &v->peers[best];
+    bool prefix = vsr_view_cmp(p->log_view, v->log_view) == 0;
+    vsr_fetch_start(v, VSR_FETCH_START, best, prefix ? v->log.head : v->commit, p->head);
+}
+
+/* First operation of a new incarnation: what was not on the best log is lost, so every
+ * channel gets a new epoch (design 3.3, 3.4). */
+static void append_epoch(struct vsr *v)
+{
+    uint64_t epoch = v->view.inc;
+    if (DUN_MUTATE(MUTATION_REFORM_KEEPS_EPOCH) && store_group_epoch(v->env->store, v->group) != 0)
+        return;
+    struct store_op op = {.type = STORE_OP_EPOCH, .origin = v->env->self};
+    op.epoch.epoch = epoch;
+    struct dun_buf b = {0};
+    store_op_encode(&op, &b);
+    if (v->env->wall_ms > v->log_time_ms) v->log_time_ms = v->env->wall_ms;
+    vsr_log_append(&v->log, v->log_time_ms, dun_blob_copy(b.data, b.len));
+    dun_buf_deinit(&b);
+}
+
+void vsr_view_start(struct vsr *v)
+{
+    struct vsr_env *env = v->env;
+    DUN_ASSERT(vsr_primary(v) == env->self);
+    struct vsr_view base = v->log_view;
+    uint64_t base_op = v->log.head;
+    bool formed = base.inc != v->view.inc;
+    vsr_view_enter(v, v->view, base, base_op);
+    for (uint32_t i = 0; i < env->voter_count; i++) {
+        struct vsr_peer *p = &v->peers[i];
+        p->ack = 0;
+        p->sent = p->floor = p->commit_sent = v->commit;
+        p->progress_ms = env->now_ms;
+    }
+    if (formed) {
+        env->reforms++;
+        append_epoch(v);
+    }
+    dun_log(env->log, DUN_LOG_DEBUG, "view_start group=%u inc=%llu view=%llu head=%llu commit=%llu",
+            v->group, (unsigned long long)v->view.inc, (unsigned long long)v->view.num,
+            (unsigned long long)v->log.head, (unsigned long long)v->commit);
+    if (env->quorum == 1) vsr_commit_to(v, v->log.head);
+}
+
+void vsr_view_enter(struct vsr *v, struct vsr_view view, struct vsr_view base, uint64_t base_op)
+{
+    DUN_ASSERT(v->fetch.kind == VSR_FETCH_NONE);
+    v->view = view;
+    v->log_view = view;
+    v->base = base;
+    v->base_op = base_op;
+    vsr_enter(v, VSR_NORMAL);
+    v->primary_boot = v->env->boots[vsr_primary(v)];
+    v->ack_due = vsr_primary(v) != v->env->self;
+    v->form_since_ms = 0;
+}
+
+/* @from is NORMAL in our view: enter it too, at once when our log can be cut to the view's
+ * starting log, else by fetching. */
+void vsr_view_join(struct vsr *v, uint32_t from)
+{
+    DUN_ASSERT(v->status == VSR_VIEW_CHANGE);
+    if (vsr_primary(v) == v->env->self) return; /* an elect waits for votes; it is told by them */
+    if (v->fetch.kind != VSR_FETCH_NONE) return;
+    const struct vsr_peer *p = &v->peers[from];
+    DUN_ASSERT(p->valid && vsr_view_cmp(p->view, v->view) == 0);
+    bool same_log = p->base.inc != 0 && vsr_view_cmp(p->base, v->log_view) == 0;
+    if (same_log && v->log.head >= p->base_op && v->commit <= p->base_op) {
+        vsr_log_truncate(&v->log, p->base_op);
+        vsr_view_enter(v, v->view, p->base, p->base_op);
+        vsr_backup_commit(v, p->commit);
+        return;
+    }
+    /* Our part of its log: all of ours when it is a prefix, else what is committed here,
+     * which is committed everywhere. */
+    uint64_t ours = same_log ? v->log.head : v->commit;
+    vsr_fetch_start(v, VSR_FETCH_JOIN, from, ours, p->head);
+}
+
+void vsr_view_tick(struct vsr *v)
+{
+    struct vsr_env *env = v->env;
+    DUN_ASSERT(v->status == VSR_VIEW_CHANGE);
+    vsr_recover_try(v); /* our incarnation may be the abandoned one */
+    if (v->status != VSR_VIEW_CHANGE || !env->contact) return;
+    if (v->fetch.kind != VSR_FETCH_NONE) return; /* it has a patience of its own */
+    vsr_votes_count(v);
+    if (v->status != VSR_VIEW_CHANGE) return;
+    uint32_t p = vsr_primary(v);
+    bool hopeless = p != env->self && !env->fresh[p] && env->now_ms - v->entered_ms > 50;
+    if (hopeless || env->now_ms - v->entered_ms > v->change_ms) vsr_view_next(v, "no_progress");
+}
