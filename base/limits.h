@@ -52,9 +52,9 @@ enum {
     DUN_CONNS_PER_WORKER_MAX = 1 << 20,
 
     /* codecs */
-    DUN_JSON_DEPTH_MAX = 64,    /* nesting; the validator keeps one bit a level */
-    DUN_HTTP_HEADERS_MAX = 64,  /* header lines of one message: a table on the stack */
-    DUN_TOKEN_MAX = 16 * 1024,  /* one JWT */
+    DUN_JSON_DEPTH_MAX = 64,     /* nesting; the validator keeps one bit a level */
+    DUN_HTTP_HEADERS_MAX = 64,   /* header lines of one message: a table on the stack */
+    DUN_TOKEN_MAX = 16 * 1024,   /* one JWT */
     DUN_API_CHANNELS_MAX = 4096, /* channels of one broadcast */
 };
 

@@ -33,12 +33,12 @@ struct node_config {
     const char *version;
     const char *seeds[DUN_SEEDS_MAX];
     uint32_t seed_count;
-    uint64_t boot;            /* max(wall clock in ms, highest known + 1); > 0 */
+    uint64_t boot; /* max(wall clock in ms, highest known + 1); > 0 */
     uint64_t prng_seed;
     uint32_t group_count;
-    struct store *store;      /* borrowed; this node is its only writer */
-    uint64_t loss_timeout_ms; /* wait for missing voters before re-forming; 0 = for ever */
-    uint32_t max_inflight;    /* per group; 0 = DUN_INFLIGHT_MAX */
+    struct store *store;        /* borrowed; this node is its only writer */
+    uint64_t loss_timeout_ms;   /* wait for missing voters before re-forming; 0 = for ever */
+    uint32_t max_inflight;      /* per group; 0 = DUN_INFLIGHT_MAX */
     uint64_t submit_timeout_ms; /* 0 = 5000 */
     const struct dun_log *log;
 };
@@ -66,7 +66,7 @@ struct node_event {
             struct dun_slice bytes; /* borrowed */
         } packet;
         struct {
-            uint64_t cookie;  /* comes back in the reply */
+            uint64_t cookie;                                 /* comes back in the reply */
             struct dun_slice channel, key, data, tags, info; /* as in store_op publish; borrowed */
         } submit;
         struct {
@@ -74,7 +74,7 @@ struct node_event {
             const char *addr;
         } link;
         struct {
-            const char *to_name; /* NULL: all other voters */
+            const char *to_name;    /* NULL: all other voters */
             struct dun_slice bytes; /* <= DUN_PACKET_SOFT_MAX */
         } cast;
     };
@@ -95,8 +95,8 @@ struct node_commit {
 
 struct node_reply {
     uint64_t cookie;
-    dun_err err; /* DUN_OK: committed. DUN_E_OVERLOADED, _TIMEOUT, _UNREADY: temporary, outcome
-                  * unknown for the last two. DUN_E_FULL: a table is at its limit. */
+    dun_err err;    /* DUN_OK: committed. DUN_E_OVERLOADED, _TIMEOUT, _UNREADY: temporary, outcome
+                     * unknown for the last two. DUN_E_FULL: a table is at its limit. */
     bool duplicate; /* the idempotency key was known; position of the first publish */
     uint64_t seq, epoch; /* seq 0: committed, position unknown */
 };
@@ -143,17 +143,17 @@ void node_out_clear(struct node *n);
 uint64_t node_deadline_ms(const struct node *n);
 
 struct node_status {
-    bool ready;           /* may serve clients: all groups normal, majority in contact */
-    char reason[160];     /* why not; "" when ready */
+    bool ready;       /* may serve clients: all groups normal, majority in contact */
+    char reason[160]; /* why not; "" when ready */
     bool voter;
-    bool contact;         /* a majority heard from lately */
+    bool contact; /* a majority heard from lately */
     uint64_t boot;
     uint32_t voters, voters_heard;
     uint32_t groups, groups_normal, groups_primary;
-    uint32_t pending;     /* submits waiting */
+    uint32_t pending; /* submits waiting */
     uint64_t view_changes, transfers, snapshots_in, snapshots_out, reforms;
     uint64_t ops_committed;
-    bool drained;         /* DRAIN was asked for and no group has us as primary */
+    bool drained; /* DRAIN was asked for and no group has us as primary */
 };
 void node_status(const struct node *n, struct node_status *out);
 /* Membership as SWIM sees it (read only). */

@@ -26,22 +26,22 @@
 enum swim_state { SWIM_ALIVE, SWIM_SUSPECT, SWIM_DEAD, SWIM_LEFT };
 
 struct swim_config {
-    const char *name;                   /* ours, 1..DUN_NAME_MAX bytes */
-    const char *addr;                   /* our advertised gossip address, "host:port" */
-    const char *seeds[DUN_SEEDS_MAX];   /* gossip addresses to join by; may include our own */
+    const char *name;                 /* ours, 1..DUN_NAME_MAX bytes */
+    const char *addr;                 /* our advertised gossip address, "host:port" */
+    const char *seeds[DUN_SEEDS_MAX]; /* gossip addresses to join by; may include our own */
     uint32_t seed_count;
-    struct dun_slice meta;              /* opaque to SWIM, <= DUN_META_MAX; copied */
-    uint64_t boot;                      /* this life's boot id */
+    struct dun_slice meta; /* opaque to SWIM, <= DUN_META_MAX; copied */
+    uint64_t boot;         /* this life's boot id */
     uint64_t prng_seed;
-    uint32_t probe_interval_ms;         /* 0 = default 300 */
-    uint32_t probe_timeout_ms;          /* 0 = default 100 */
-    uint32_t indirect_count;            /* k; 0 = default 3 */
-    uint32_t suspicion_mult;            /* 0 = default 4: min = mult * max(1,log10(n)) * interval */
-    uint32_t suspicion_max_mult;        /* 0 = default 2: max = this * min (Lifeguard IV-B) */
-    uint32_t retransmit_mult;           /* 0 = default 4 */
-    uint32_t pushpull_interval_ms;      /* 0 = default 10000 */
-    uint32_t dead_reclaim_ms;           /* 0 = default 60000: a dead peer is forgotten after */
-    const struct dun_log *log;          /* may be NULL */
+    uint32_t probe_interval_ms;    /* 0 = default 300 */
+    uint32_t probe_timeout_ms;     /* 0 = default 100 */
+    uint32_t indirect_count;       /* k; 0 = default 3 */
+    uint32_t suspicion_mult;       /* 0 = default 4: min = mult * max(1,log10(n)) * interval */
+    uint32_t suspicion_max_mult;   /* 0 = default 2: max = this * min (Lifeguard IV-B) */
+    uint32_t retransmit_mult;      /* 0 = default 4 */
+    uint32_t pushpull_interval_ms; /* 0 = default 10000 */
+    uint32_t dead_reclaim_ms;      /* 0 = default 60000: a dead peer is forgotten after */
+    const struct dun_log *log;     /* may be NULL */
 };
 
 /* One member as others may see it. Pointers live until the next swim call. */
@@ -55,10 +55,10 @@ struct swim_member {
 };
 
 enum swim_event_type {
-    SWIM_EV_JOINED,   /* first heard of, or back from dead/left, or a new boot of a known name */
-    SWIM_EV_UPDATED,  /* metadata or address changed */
+    SWIM_EV_JOINED,  /* first heard of, or back from dead/left, or a new boot of a known name */
+    SWIM_EV_UPDATED, /* metadata or address changed */
     SWIM_EV_SUSPECT,
-    SWIM_EV_ALIVE,    /* a suspicion was refuted */
+    SWIM_EV_ALIVE, /* a suspicion was refuted */
     SWIM_EV_DEAD,
     SWIM_EV_LEFT,
     SWIM_EV_CONFLICT, /* a live peer at another address answers to OUR name: member = that one */
@@ -75,7 +75,7 @@ struct swim_out {
     uint32_t packet_count;
     struct {
         const char *addr;
-        const char *to_name;  /* "" when not yet known (a seed) */
+        const char *to_name; /* "" when not yet known (a seed) */
         struct dun_slice bytes;
     } packets[SWIM_OUT_PACKETS_MAX];
     uint32_t event_count;
@@ -104,8 +104,7 @@ dun_err swim_recv(struct swim *s, uint64_t now_ms, const char *from_name, uint64
 
 /* The connection to @addr broke: probe that member at once, and with a short
  * timeout (design 3.5). Unknown addresses are ignored. */
-void swim_link_lost(struct swim *s, uint64_t now_ms, const char *addr,
-                    const struct swim_out **out);
+void swim_link_lost(struct swim *s, uint64_t now_ms, const char *addr, const struct swim_out **out);
 
 /* Replaces our metadata and disseminates it (raises our incarnation). */
 void swim_set_meta(struct swim *s, uint64_t now_ms, struct dun_slice meta,

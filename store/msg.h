@@ -12,13 +12,13 @@ struct store_msg {
     uint64_t seq;      /* 1, 2, 3, ... within (channel, epoch chain) */
     uint64_t prev_seq; /* of the message before it in the channel */
     uint64_t epoch;
-    uint64_t time_ms;  /* the primary's wall clock */
+    uint64_t time_ms;                  /* the primary's wall clock */
     struct dun_slice data, tags, info; /* point into body */
     struct dun_blob *body;
     /* The store's retention; its writer only. */
     struct store_msg *fifo_next, *fifo_prev; /* older messages come first */
     struct store_channel *owner;             /* whose ring holds it; NULL when not retained */
-    char channel[];              /* channel_len bytes, NUL-terminated */
+    char channel[];                          /* channel_len bytes, NUL-terminated */
 };
 
 /* One reference. @m's slices lie inside @body, of which it takes a reference of its own. */

@@ -9,9 +9,9 @@
 #include "base/slice.h"
 
 struct store_namespace {
-    char name[DUN_NAME_MAX + 1]; /* "" is the default namespace */
-    uint32_t history_size;       /* messages kept per channel; 0 = none */
-    uint64_t history_ttl_ms;     /* 0 = none kept */
+    char name[DUN_NAME_MAX + 1];  /* "" is the default namespace */
+    uint32_t history_size;        /* messages kept per channel; 0 = none */
+    uint64_t history_ttl_ms;      /* 0 = none kept */
     uint64_t history_meta_ttl_ms; /* idle channel forgotten after; 0 = 30 days */
     bool force_recovery, allow_recovery;
     bool force_positioning, allow_positioning;

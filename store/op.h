@@ -13,8 +13,8 @@
 
 enum store_op_type {
     STORE_OP_PUBLISH = 1,
-    STORE_OP_DROP = 2,  /* forget idle channels; the group's epoch moves on */
-    STORE_OP_EPOCH = 3  /* first operation of a new incarnation: every channel gets this epoch */
+    STORE_OP_DROP = 2, /* forget idle channels; the group's epoch moves on */
+    STORE_OP_EPOCH = 3 /* first operation of a new incarnation: every channel gets this epoch */
 };
 
 enum { STORE_DROP_MAX = 256 /* channels in one DROP */ };

@@ -30,7 +30,7 @@ struct store_guard {
 };
 
 struct store_config {
-    uint32_t group_count; /* 1..DUN_GROUPS_MAX */
+    uint32_t group_count;                     /* 1..DUN_GROUPS_MAX */
     const struct store_namespace *namespaces; /* copied; entry "" required */
     uint32_t namespace_count;
     uint64_t max_memory;  /* bytes of retained messages, channels and keys */
@@ -45,13 +45,14 @@ void store_destroy(struct store *s);
 
 /* Group of a channel: the same on every peer (fixed hash). */
 uint32_t store_group_of(struct dun_slice channel, uint32_t group_count);
-const struct store_namespace *store_ns(const struct store *s, struct dun_slice channel); /* reader */
+const struct store_namespace *store_ns(const struct store *s,
+                                       struct dun_slice channel); /* reader */
 
 struct store_result {
     enum store_op_type type;
-    dun_err err;     /* DUN_OK; DUN_E_FULL: a table of the group is at its limit, nothing published;
-                      * DUN_E_STALE: repeat of a request that is already applied, nothing done */
-    bool duplicate;  /* the idempotency key was known: seq and epoch of the first publish */
+    dun_err err;    /* DUN_OK; DUN_E_FULL: a table of the group is at its limit, nothing published;
+                     * DUN_E_STALE: repeat of a request that is already applied, nothing done */
+    bool duplicate; /* the idempotency key was known: seq and epoch of the first publish */
     uint32_t origin;
     uint64_t origin_boot, request;
     uint64_t seq, epoch;
@@ -100,7 +101,8 @@ dun_err store_restore(struct store *s, uint32_t group, struct dun_slice snapshot
 /* Empties a group (a recovering peer that starts from nothing). */
 void store_reset(struct store *s, uint32_t group);
 
-uint64_t store_group_epoch(const struct store *s, uint32_t group); /* reader; 0 before the first EPOCH */
+uint64_t store_group_epoch(const struct store *s,
+                           uint32_t group); /* reader; 0 before the first EPOCH */
 uint64_t store_digest(const struct store *s, uint32_t group);
 
 struct store_stats {

@@ -22,17 +22,17 @@ enum link_plane { LINK_GOSSIP, LINK_REPLICATION, LINK_PLANES };
 
 enum {
     LINK_KEY_BYTES = 32,
-    LINK_KEYS_MAX = 4,            /* rotation: seal with the first, open with any */
+    LINK_KEYS_MAX = 4, /* rotation: seal with the first, open with any */
     LINK_ENDPOINTS_MAX = 2 * DUN_PEERS_MAX,
     LINK_QUEUE_MAX = 1024,
 };
 
 struct link_config {
-    const char *name;            /* ours */
+    const char *name; /* ours */
     uint64_t boot;
     const char *listen[LINK_PLANES]; /* "host:port"; port 0 picks a free one */
     uint8_t keys[LINK_KEYS_MAX][LINK_KEY_BYTES];
-    uint32_t key_count;          /* 0 = no key: loopback only */
+    uint32_t key_count; /* 0 = no key: loopback only */
     const struct dun_log *log;
     void *ctx;
     /* NNG thread. @bytes borrowed. @from_name authenticated by the cluster key. */
