@@ -98,7 +98,10 @@ uint64_t swim_deadline_ms(const struct swim *s);
 
 /* A packet arrived on the gossip plane from the peer that calls itself
  * @from_name at boot @from_boot (authenticated by the caller).
- * Errors: DUN_E_MALFORMED, DUN_E_STALE (older boot); nothing changed. */
+ * Errors: DUN_E_MALFORMED, DUN_E_STALE (older boot), DUN_E_FULL (events wait to be
+ * taken by swim_tick; the packet counts as lost); nothing changed, *out is empty
+ * or a backlog. An older boot that asks for the table is not believed but
+ * answered, so that it learns it is outlived: DUN_OK. */
 dun_err swim_recv(struct swim *s, uint64_t now_ms, const char *from_name, uint64_t from_boot,
                   struct dun_slice packet, const struct swim_out **out) DUN_MUST_USE;
 
