@@ -36,6 +36,7 @@ uint32_t swim_suspicion_min_ms(uint32_t n, uint32_t mult, uint32_t interval_ms)
 {
     DUN_ASSERT(n >= 1);
     uint64_t base = (uint64_t)mult * interval_ms;
+    if (base >= UINT32_MAX) return UINT32_MAX;
     uint64_t log2n = swim_log2_q16(n);
     uint64_t ms = log2n <= SWIM_LOG2_OF_10_Q16 ? base : base * log2n / SWIM_LOG2_OF_10_Q16;
     return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;

@@ -36,7 +36,7 @@
 
 #include "base/log.h"
 #include "base/prng.h"
-#include "cluster/mutation.h"
+#include "base/mutation.h"
 #include "cluster/node.h"
 #include "cluster/vsr_log.h"
 #include "cluster/wire.h"
