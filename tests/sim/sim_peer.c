@@ -1,0 +1,361 @@
+/* tests/sim/sim_peer.c: one peer: its node and store, its lives, and the loop
+ * around node_step() that the process has too: step for what arrived, flush,
+ * perform what came out. A crash forgets all of it, a pause freezes it: what
+ * arrives meanwhile is buffered, and afterwards time has jumped. */
+#include "sim.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+
+enum { SIM_HELD_MAX = 20000, SIM_WALL_BASE_MS = 1000000000 };
+
+uint64_t sim_wall_ms(const struct sim *s, const struct sim_peer *p)
+{
+    return SIM_WALL_BASE_MS + s->now_us / 1000 + p->wall_skew_ms;
+}
+
+void sim_peer_init(struct sim *s, uint32_t index)
+{
+    struct sim_peer *p = &s->peers[index];
+    *p = (struct sim_peer){.sim = s, .index = index};
+    snprintf(p->name, sizeof p->name, "n%u", index + 1);
+    snprintf(p->gossip_addr, sizeof p->gossip_addr, "10.0.0.%u:7946", index + 1);
+    snprintf(p->replication_addr, sizeof p->replication_addr, "10.0.0.%u:7947", index + 1);
+    snprintf(p->client_addr, sizeof p->client_addr, "10.0.0.%u:8000", index + 1);
+    p->mono_base_ms = dun_prng_range(&s->prng, 1, 100000); /* clocks share no origin */
+    p->wall_skew_ms = dun_prng_range(&s->prng, 0, 3000);
+    sim_log_init(s, p);
+}
+
+uint64_t sim_peer_boot_next(struct sim *s, uint32_t index)
+{
+    struct sim_peer *p = &s->peers[index];
+    uint64_t wall = sim_wall_ms(s, p);
+    if (s->o.boot_regress && p->boot_max > 2 && dun_prng_chance(&s->prng, 300000))
+        return p->boot_max - 1 - dun_prng_range(&s->prng, 0, 1); /* the clock was set back */
+    return wall > p->boot_max ? wall : p->boot_max + 1;
+}
+
+static void store_open(struct sim *s, struct sim_peer *p)
+{
+    struct store_namespace ns = {.history_size = s->o.history_size,
+                                 .history_ttl_ms = s->o.history_ttl_ms,
+                                 .history_meta_ttl_ms = s->o.meta_ttl_ms};
+    struct store_config c = {.group_count = s->o.groups,
+                             .namespaces = &ns,
+                             .namespace_count = 1,
+                             .max_memory = s->o.max_memory};
+    memset(c.hash_key, (int)(p->index + 1), sizeof c.hash_key);
+    dun_err e = store_create(&p->store, &c);
+    DUN_ASSERT(e == DUN_OK);
+}
+
+static void tick_schedule(struct sim *s, struct sim_peer *p)
+{
+    uint64_t deadline_ms = node_deadline_ms(p->node);
+    uint64_t now_ms = p->mono_base_ms + s->now_us / 1000;
+    uint64_t in_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
+    if (in_ms > 3600000) in_ms = 3600000;
+    uint64_t at_us = (s->now_us / 1000 + in_ms) * 1000;
+    if (p->tick_at_us != 0 && p->tick_at_us <= at_us) return;
+    p->tick_at_us = at_us;
+    sim_push(s, at_us, SIM_EV_TICK, p->index, 0);
+}
+
+void sim_peer_start(struct sim *s, uint32_t index, uint64_t boot)
+{
+    struct sim_peer *p = &s->peers[index];
+    DUN_ASSERT(!p->up);
+    store_open(s, p);
+    struct node_config c = {.name = p->name,
+                            .voter_count = s->o.voters,
+                            .gossip_addr = p->gossip_addr,
+                            .replication_addr = p->replication_addr,
+                            .client_addr = p->client_addr,
+                            .version = "sim",
+                            .seed_count = s->o.voters,
+                            .boot = boot,
+                            .prng_seed = dun_prng_next(&s->prng),
+                            .group_count = s->o.groups,
+                            .store = p->store,
+                            .loss_timeout_ms = s->o.loss_timeout_ms,
+                            .max_inflight = s->o.max_inflight,
+                            .submit_timeout_ms = s->o.submit_timeout_ms,
+                            .log = s->trace ? &p->log : NULL};
+    for (uint32_t i = 0; i < s->o.voters; i++) {
+        c.voters[i] = s->peers[i].name;
+        c.seeds[i] = s->peers[i].gossip_addr;
+    }
+    char why[256] = "";
+    dun_err e = node_create(&p->node, &c, why, sizeof why);
+    if (e != DUN_OK) {
+        sim_fail(s, "node_create of %s: %s (%s)", p->name, dun_err_text(e), why);
+        store_destroy(p->store);
+        return;
+    }
+    p->life++;
+    p->boot = boot;
+    if (boot > p->boot_max) p->boot_max = boot;
+    p->up = true;
+    p->paused = p->draining = p->flush_pending = false;
+    p->tick_at_us = 0;
+    sim_check_peer_new(s, p);
+    SIM_TRACE(s, "%s START boot=%" PRIu64, p->name, boot);
+    sim_push(s, s->now_us, SIM_EV_TICK, index, 0);
+}
+
+static void held_drop(struct sim_peer *p)
+{
+    for (size_t i = 0; i < p->held_count; i++)
+        dun_blob_unref(p->held[i].packet.bytes);
+    p->held_count = 0;
+}
+
+void sim_peer_crash(struct sim *s, uint32_t index, bool tell)
+{
+    struct sim_peer *p = &s->peers[index];
+    DUN_ASSERT(p->up);
+    SIM_TRACE(s, "%s CRASH", p->name);
+    node_destroy(p->node);
+    store_destroy(p->store);
+    p->node = NULL;
+    p->store = NULL;
+    p->up = p->paused = p->draining = false;
+    p->life++;
+    held_drop(p);
+    sim_client_peer_gone(s, index);
+    if (tell) sim_net_link_lost(s, index);
+}
+
+void sim_peer_pause(struct sim *s, uint32_t index)
+{
+    SIM_TRACE(s, "%s PAUSE", s->peers[index].name);
+    s->peers[index].paused = true;
+}
+
+bool sim_peer_down(const struct sim *s, uint32_t index)
+{
+    const struct sim_peer *p = &s->peers[index];
+    if (!p->up || p->draining) return true;
+    for (uint32_t g = 0; g < s->o.groups; g++)
+        if (!p->was_normal[g]) return true;
+    return false;
+}
+
+uint32_t sim_down_count(const struct sim *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->o.voters; i++)
+        n += sim_peer_down(s, i);
+    return n;
+}
+
+static dun_err step(struct sim *s, struct sim_peer *p, struct node_event *ev)
+{
+    ev->now_ms = p->mono_base_ms + s->now_us / 1000;
+    ev->wall_ms = sim_wall_ms(s, p);
+    dun_err e = node_step(p->node, ev);
+    sim_hash(s, (uint64_t)p->index << 32 | (uint64_t)ev->type << 16 | (uint16_t)e);
+    sim_check_step(s, p);
+    return e;
+}
+
+static void check_aux(struct sim *s, struct sim_peer *p, const struct node_aux *a)
+{
+    char want[32];
+    int n = snprintf(want, sizeof want, "cast of %s", a->from_name);
+    if (a->bytes.len != (size_t)n || memcmp(a->bytes.data, want, (size_t)n) != 0)
+        sim_fail(s, "%s got an aux from %s that was not cast", p->name, a->from_name);
+}
+
+/* The effects, in the contract's order. A peer that is told of a newer boot of
+ * its own starts again above it. */
+static void perform(struct sim *s, struct sim_peer *p)
+{
+    const struct node_out *out = node_out(p->node);
+    uint64_t outlived = out->outlived_boot;
+    for (uint32_t i = 0; i < out->packet_count && !s->failed; i++)
+        sim_net_send(s, p->index, &out->packets[i]);
+    for (uint32_t i = 0; i < out->reply_count && !s->failed; i++)
+        sim_client_reply(s, p, &out->replies[i]);
+    for (uint32_t i = 0; i < out->aux_count && !s->failed; i++)
+        check_aux(s, p, &out->auxes[i]);
+    if (out->conflict[0] != '\0') sim_fail(s, "%s reports a conflict: %s", p->name, out->conflict);
+    node_out_clear(p->node);
+    p->commits_seen = 0;
+    if (s->failed) return;
+    if (outlived != 0) {
+        SIM_TRACE(s, "%s OUTLIVED by boot=%" PRIu64, p->name, outlived);
+        if (!s->o.boot_regress)
+            sim_fail(s, "%s (boot %" PRIu64 ") is told of a newer boot %" PRIu64 " of its own",
+                     p->name, p->boot, outlived);
+        if (!s->o.loss_profile && !sim_peer_down(s, p->index) &&
+            sim_down_count(s) >= s->o.voters / 2)
+            sim_fail(s, "%s was normal under a boot that was outlived", p->name);
+        if (outlived > p->boot_max)
+            sim_fail(s, "%s is told of a boot %" PRIu64 " it never had", p->name, outlived);
+        sim_peer_crash(s, p->index, true);
+        if (!s->failed) sim_peer_start(s, p->index, p->boot_max + 1);
+        return;
+    }
+    tick_schedule(s, p);
+}
+
+static void flush_later(struct sim *s, struct sim_peer *p)
+{
+    if (p->flush_pending) return;
+    p->flush_pending = true;
+    uint64_t in_us = s->o.batch_us == 0 ? 0 : dun_prng_range(&s->prng, 0, s->o.batch_us);
+    sim_push(s, s->now_us + in_us, SIM_EV_FLUSH, p->index, 0);
+}
+
+static void handle_packet(struct sim *s, struct sim_peer *p, const struct sim_packet *k)
+{
+    struct node_event ev = {.type = NODE_EV_PACKET};
+    ev.packet.plane = k->plane;
+    ev.packet.from_name = s->peers[k->from].name;
+    ev.packet.from_boot = k->from_boot;
+    ev.packet.bytes = dun_blob_slice(k->bytes);
+    dun_err e = step(s, p, &ev);
+    if (e == DUN_E_STALE) SIM_TRACE(s, "%s stale packet of %s", p->name, ev.packet.from_name);
+    if (e != DUN_OK && e != DUN_E_STALE)
+        sim_fail(s, "%s refuses a packet of %s: %s", p->name, ev.packet.from_name, dun_err_text(e));
+    flush_later(s, p);
+}
+
+static void handle_link_lost(struct sim *s, struct sim_peer *p, uint32_t what)
+{
+    const struct sim_peer *of = &s->peers[what / SIM_PLANES];
+    struct node_event ev = {.type = NODE_EV_LINK_LOST};
+    ev.link.plane = what % SIM_PLANES == 0 ? NODE_GOSSIP : NODE_REPLICATION;
+    ev.link.addr = ev.link.plane == NODE_GOSSIP ? of->gossip_addr : of->replication_addr;
+    SIM_TRACE(s, "%s LINK_LOST %s", p->name, ev.link.addr);
+    dun_err e = step(s, p, &ev);
+    if (e != DUN_OK) sim_fail(s, "%s: link_lost: %s", p->name, dun_err_text(e));
+    flush_later(s, p);
+}
+
+static void handle_now(struct sim *s, struct sim_peer *p, struct sim_event *ev)
+{
+    struct node_event n = {.type = NODE_EV_TICK};
+    switch (ev->type) {
+    case SIM_EV_PACKET: handle_packet(s, p, &ev->packet); return;
+    case SIM_EV_LINK_LOST: handle_link_lost(s, p, ev->b); return;
+    case SIM_EV_FLUSH:
+        p->flush_pending = false;
+        n.type = NODE_EV_FLUSH;
+        break;
+    case SIM_EV_TICK: p->tick_at_us = 0; break;
+    case SIM_EV_START:
+    case SIM_EV_RESUME:
+    case SIM_EV_STOP:
+    case SIM_EV_FAULT:
+    case SIM_EV_UNFAULT:
+    case SIM_EV_CLIENT:
+    case SIM_EV_RETRY:
+    case SIM_EV_SAMPLE: DUN_UNREACHABLE();
+    }
+    dun_err e = step(s, p, &n);
+    if (e != DUN_OK) sim_fail(s, "%s: tick or flush: %s", p->name, dun_err_text(e));
+    if (!s->failed) perform(s, p);
+}
+
+static void hold(struct sim_peer *p, struct sim_event *ev)
+{
+    if (p->held_count == SIM_HELD_MAX) {
+        dun_blob_unref(ev->packet.bytes);
+        return;
+    }
+    if (p->held_count == p->held_cap) {
+        p->held_cap = p->held_cap == 0 ? 64 : 2 * p->held_cap;
+        p->held = dun_realloc(p->held, p->held_cap * sizeof *p->held);
+    }
+    p->held[p->held_count++] = *ev;
+}
+
+void sim_peer_event(struct sim *s, struct sim_event *ev)
+{
+    struct sim_peer *p = &s->peers[ev->a];
+    /* Packets know no lives: an old one may reach the next one. */
+    bool stale = ev->type != SIM_EV_PACKET && ev->type != SIM_EV_LINK_LOST && ev->life != p->life;
+    if (ev->type == SIM_EV_TICK && !stale && p->tick_at_us != 0 && ev->at_us > p->tick_at_us)
+        stale = true; /* an earlier one was put in its place */
+    if (!p->up || stale) {
+        dun_blob_unref(ev->packet.bytes);
+        return;
+    }
+    if (p->paused) {
+        hold(p, ev);
+        return;
+    }
+    handle_now(s, p, ev);
+    dun_blob_unref(ev->packet.bytes);
+}
+
+/* Ticks first or packets first: both happen after a real SIGCONT. */
+void sim_peer_resume(struct sim *s, uint32_t index)
+{
+    struct sim_peer *p = &s->peers[index];
+    if (!p->up || !p->paused) return;
+    SIM_TRACE(s, "%s RESUME held=%zu", p->name, p->held_count);
+    p->paused = false;
+    struct sim_event *held = p->held;
+    size_t count = p->held_count;
+    p->held = NULL;
+    p->held_count = p->held_cap = 0;
+    bool tick_first = dun_prng_chance(&s->prng, 500000);
+    uint64_t life = p->life;
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < count; i++) {
+            bool is_tick = held[i].type == SIM_EV_TICK || held[i].type == SIM_EV_FLUSH;
+            if (is_tick != (tick_first == (round == 0))) continue;
+            if (!s->failed && p->life == life) handle_now(s, p, &held[i]);
+            dun_blob_unref(held[i].packet.bytes);
+            held[i].packet.bytes = NULL;
+        }
+    dun_free(held);
+    if (!s->failed && p->life == life) sim_client_peer_resumed(s, index);
+}
+
+bool sim_peer_submit(struct sim *s, uint32_t index, uint32_t attempt, dun_err *err)
+{
+    struct sim_peer *p = &s->peers[index];
+    const struct sim_publish *pub = &s->publishes[s->attempts[attempt].publish];
+    struct dun_buf data = {0};
+    sim_attempt_data(s, attempt, &data);
+    char key[24] = "";
+    if (pub->keyed) snprintf(key, sizeof key, "k%u", s->attempts[attempt].publish);
+    struct node_event ev = {.type = NODE_EV_SUBMIT};
+    ev.submit.cookie = attempt;
+    ev.submit.channel = dun_slice_str(s->channels[pub->channel].name);
+    ev.submit.key = dun_slice_str(key);
+    ev.submit.data = dun_buf_view(&data);
+    *err = step(s, p, &ev);
+    dun_buf_deinit(&data);
+    flush_later(s, p);
+    return *err == DUN_OK;
+}
+
+void sim_peer_plain(struct sim *s, uint32_t index, enum node_event_type type)
+{
+    struct node_event ev = {.type = type};
+    dun_err e = step(s, &s->peers[index], &ev);
+    if (e != DUN_OK) sim_fail(s, "%s: event: %s", s->peers[index].name, dun_err_text(e));
+    flush_later(s, &s->peers[index]);
+}
+
+void sim_peer_cast(struct sim *s, uint32_t index)
+{
+    struct sim_peer *p = &s->peers[index];
+    char text[32];
+    snprintf(text, sizeof text, "cast of %s", p->name);
+    struct node_event ev = {.type = NODE_EV_CAST};
+    ev.cast.bytes = dun_slice_str(text);
+    if (dun_prng_chance(&s->prng, 500000))
+        ev.cast.to_name = s->peers[(index + 1) % s->o.voters].name;
+    dun_err e = step(s, p, &ev);
+    if (e != DUN_OK && e != DUN_E_UNKNOWN && e != DUN_E_UNREADY && e != DUN_E_OVERLOADED)
+        sim_fail(s, "%s: cast: %s", p->name, dun_err_text(e));
+    flush_later(s, p);
+}
