@@ -22,13 +22,19 @@ static dun_err check_config(const struct swim_config *c)
         wrong = "seeds";
     else if (c->meta.len > DUN_META_MAX)
         wrong = "meta";
+    else if (c->probe_interval_ms > SWIM_TIMING_MS_MAX || c->probe_timeout_ms > SWIM_TIMING_MS_MAX)
+        wrong = "probe_timing";
+    else if (c->suspicion_mult > SWIM_MULT_MAX || c->suspicion_max_mult > SWIM_MULT_MAX ||
+             c->retransmit_mult > SWIM_MULT_MAX)
+        wrong = "multiplier";
     for (uint32_t i = 0; wrong == NULL && i < c->seed_count; i++)
         if (c->seeds[i] == NULL || !swim_addr_ok(dun_slice_str(c->seeds[i]))) wrong = "seeds";
     if (wrong == NULL) return DUN_OK;
     dun_log(c->log, DUN_LOG_ERROR,
             "swim_config_bad field=%s hint=\"printable, not empty, name <= %d, address <= %d, "
-            "metadata <= %d bytes, at most %d seeds\"",
-            wrong, DUN_NAME_MAX, DUN_ADDR_MAX, DUN_META_MAX, DUN_SEEDS_MAX);
+            "metadata <= %d bytes, at most %d seeds, times <= %d ms, multipliers <= %d\"",
+            wrong, DUN_NAME_MAX, DUN_ADDR_MAX, DUN_META_MAX, DUN_SEEDS_MAX, SWIM_TIMING_MS_MAX,
+            SWIM_MULT_MAX);
     return DUN_E_CONFIG;
 }
 

@@ -79,6 +79,7 @@ static uint32_t collect_news(struct swim *s, struct dun_buf *b, size_t room, con
     for (uint32_t i = 0; i < count; i++) {
         struct swim_node *n = news[i].node;
         if (strcmp(n->name, to_name) == 0) continue;
+        if (n == s->self && s->tell_self) continue; /* is in already */
         if (!add(b, room, n)) continue;
         added++;
         if (--n->tx_left == 0) s->gossip_count--;

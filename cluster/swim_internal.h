@@ -33,9 +33,11 @@ enum {
     SWIM_JOIN_BACKOFF_MS_MAX = 5000,
     SWIM_WHO_RETRY_MS = 500,
     SWIM_WHO_TIMEOUT_MS = 1500,
-    SWIM_RECONNECT_MS = 5000, /* lost seeds and dead members are tried again this often */
-    SWIM_ASK_MS = 1000,       /* and strangers that ping us asked for their table */
-    SWIM_IDLE_MS = 1000,      /* longest a tick is away */
+    SWIM_RECONNECT_MS = 5000,         /* lost seeds and dead members are tried again this often */
+    SWIM_ASK_MS = 1000,               /* and strangers that ping us asked for their table */
+    SWIM_TIMING_MS_MAX = 3600 * 1000, /* so that scaled times cannot overflow */
+    SWIM_MULT_MAX = 1000,
+    SWIM_IDLE_MS = 1000, /* longest a tick is away */
     SWIM_ENTRY_BYTES_MAX = 32 + 2 * DUN_NAME_MAX + DUN_ADDR_MAX + DUN_META_MAX,
     SWIM_HEADER_BYTES_MAX = 32 + DUN_NAME_MAX + 2 * DUN_ADDR_MAX
 };
