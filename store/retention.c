@@ -302,7 +302,10 @@ void store_retention_check(const struct store *s, uint32_t group)
         DUN_ASSERT(f->tail == prev);
         if (f->head == NULL) continue;
         DUN_ASSERT(s->heap.pos[id] != 0);
-        DUN_ASSERT(s->heap.ids[s->heap.pos[id] - 1] == id);
+        uint32_t i = s->heap.pos[id] - 1;
+        DUN_ASSERT(i < s->heap.count);
+        DUN_ASSERT(s->heap.ids[i] == id);
+        DUN_ASSERT(i == 0 || s->heap.keys[s->heap.ids[(i - 1) / 2]] <= s->heap.keys[id]);
         DUN_ASSERT(s->heap.keys[id] <= f->head->time_ms);
     }
     DUN_ASSERT(messages == g->messages);

@@ -85,6 +85,30 @@ static void the_scan_goes_on_where_it_left_off_and_reaches_all(void **state)
     store_destroy(s);
 }
 
+static void a_channel_that_moves_away_does_not_take_the_scan_along(void **state)
+{
+    (void)state;
+    enum { SCANNED = 1024, IDLE = 10 };
+    for (int drop = 0; drop < 2; drop++) {
+        struct store *s = fx_store();
+        struct store_op op;
+        char name[24];
+        for (int i = 0; i < SCANNED + IDLE; i++) {
+            snprintf(name, sizeof name, i < SCANNED ? "none:%d" : "short:%d", i);
+            fx_publish(s, 0, 1000, name, "1");
+        }
+        assert_false(store_idle(s, 0, 90000, &op)); /* stops at the first that is idle */
+        snprintf(name, sizeof name, "short:%d", SCANNED);
+        if (drop)
+            fx_drop(s, 0, 90000, name);
+        else
+            fx_publish(s, 0, 90000, name, "1");
+        assert_true(store_idle(s, 0, 90000, &op));
+        assert_int_equal(op.drop.count, IDLE - 1);
+        store_destroy(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -92,6 +116,7 @@ int main(void)
         cmocka_unit_test(a_publish_makes_a_channel_busy_again),
         cmocka_unit_test(history_that_outlives_the_meta_ttl_keeps_its_channel),
         cmocka_unit_test(the_scan_goes_on_where_it_left_off_and_reaches_all),
+        cmocka_unit_test(a_channel_that_moves_away_does_not_take_the_scan_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,6 +216,28 @@ static void cost_returns_to_zero(void **state)
     store_destroy(s);
 }
 
+static void groups_that_come_and_go_do_not_confuse_eviction(void **state)
+{
+    (void)state;
+    struct store_config c = fx_config();
+    c.group_count = 32;
+    c.max_memory = 40000;
+    struct store *s = fx_create(&c);
+    struct dun_prng prng;
+    dun_prng_seed(&prng, 2);
+    static const char *const names[] = {"a", "long:b", "short:c"};
+    for (uint64_t i = 0; i < 20000; i++) {
+        uint32_t group = (uint32_t)dun_prng_range(&prng, 0, 31);
+        if (dun_prng_chance(&prng, 50000))
+            store_reset(s, group);
+        else
+            fx_publish(s, group, dun_prng_range(&prng, 1, 100) + i, names[i % 3], "1");
+        if (i % 20 == 0) fx_check(s, 32);
+    }
+    assert_true(fx_stats(s).evicted > 1000);
+    store_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_budget_below_channels_and_keys_leaves_no_message_and_refuses_none),
         cmocka_unit_test(evicted_tells_the_newest_missing_ones_reason),
         cmocka_unit_test(cost_returns_to_zero),
+        cmocka_unit_test(groups_that_come_and_go_do_not_confuse_eviction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

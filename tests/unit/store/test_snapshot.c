@@ -1,6 +1,8 @@
 /* Claims of store/store.h about snapshots and digests. */
 #include "fixture.h"
 
+#include "store/mp.h"
+
 #include <sodium.h>
 #include <time.h>
 
@@ -73,6 +75,11 @@ static void a_round_trip_keeps_state_and_messages(void **state)
     }
     struct dun_buf again = snapshot(b, 0);
     assert_true(same_bytes(&snap, &again));
+    struct store_op idle[2]; /* the same channels in the same order */
+    assert_true(store_idle(a, 0, 6531, &idle[0]) && store_idle(b, 0, 6531, &idle[1]));
+    assert_int_equal(idle[0].drop.count, 1);
+    assert_int_equal(idle[1].drop.count, 1);
+    assert_false(store_idle(a, 0, 6530, &idle[0]) || store_idle(b, 0, 6530, &idle[1]));
     /* Both go on alike: a known key, a repeated request, a new publish. */
     assert_true(fx_publish_key(b, 0, 2000, "a", "k56").duplicate);
     assert_true(fx_publish_key(a, 0, 2000, "a", "k56").duplicate);
@@ -197,6 +204,31 @@ static void restored_history_is_evicted_to_the_budget_oldest_first(void **state)
     store_destroy(b);
 }
 
+static void why_a_message_is_missing_survives_unless_count_took_more(void **state)
+{
+    (void)state;
+    static const struct store_namespace ns = {.history_size = 2, .history_ttl_ms = 60000};
+    struct store_config tight = fx_config(), few = fx_config();
+    tight.max_memory = 1500;
+    few.namespaces = &ns;
+    few.namespace_count = 1;
+    struct store *a = fx_create(&tight), *b = fx_store(), *c = fx_create(&few);
+    for (int i = 0; i < 20; i++)
+        fx_publish(a, 0, 1000, "c", "1");
+    struct store_position p = fx_position(a, 0, "c");
+    assert_true(p.evicted);
+    assert_in_range(p.seq - p.first_seq + 1, 3, 9);
+    struct dun_buf snap = snapshot(a, 0);
+    assert_int_equal(store_restore(b, 0, dun_buf_view(&snap)), DUN_OK);
+    assert_int_equal(store_restore(c, 0, dun_buf_view(&snap)), DUN_OK);
+    assert_true(fx_position(b, 0, "c").evicted);
+    assert_false(fx_position(c, 0, "c").evicted);
+    dun_buf_deinit(&snap);
+    store_destroy(a);
+    store_destroy(b);
+    store_destroy(c);
+}
+
 static void a_damaged_snapshot_changes_nothing(void **state)
 {
     (void)state;
@@ -280,6 +312,192 @@ static void damage_under_a_right_seal_is_found_or_harmless(void **state)
     store_destroy(b);
 }
 
+/* What a hand-made snapshot says; see sound[]. */
+enum part {
+    VERSION,
+    EPOCH,
+    CLOCK,
+    ORIGIN2,
+    BOOT,
+    MAX,
+    BITS_FIRST,
+    BITS_LAST,
+    RESULTS,
+    KEY2_CHANNEL,
+    KEY_SEQ,
+    KEY_EPOCH,
+    KEY_TIME,
+    KEY2_TIME,
+    NAME2,
+    NAME_LEN,
+    CH_EPOCH,
+    CH_SEQ,
+    CH_ACTIVE,
+    CH2_ACTIVE,
+    MSG_EPOCH,
+    MSG2_EPOCH,
+    MSG_TIME,
+    MSG2_TIME,
+    DATA_LEN,
+    CHANNELS_SAID,
+    KEYS_SAID,
+    TAIL,
+    PARTS
+};
+
+static const uint64_t sound[PARTS] = {
+    [VERSION] = 1,        [EPOCH] = 9,         [CLOCK] = 1000,
+    [ORIGIN2] = 1,        [BOOT] = 5,          [MAX] = 8,
+    [BITS_FIRST] = 0x06,  [BITS_LAST] = 0x01,  [RESULTS] = 6,
+    [KEY2_CHANNEL] = 'd', [KEY_SEQ] = 1,       [KEY_EPOCH] = 9,
+    [KEY_TIME] = 500,     [KEY2_TIME] = 600,   [NAME2] = 'd',
+    [NAME_LEN] = 1,       [CH_EPOCH] = 9,      [CH_SEQ] = 2,
+    [CH_ACTIVE] = 700,    [CH2_ACTIVE] = 800,  [MSG_EPOCH] = 3,
+    [MSG2_EPOCH] = 9,     [MSG_TIME] = 500,    [MSG2_TIME] = 700,
+    [DATA_LEN] = 1,       [CHANNELS_SAID] = 2, [KEYS_SAID] = 2,
+    [TAIL] = 0,
+};
+
+static void put_origin(struct dun_buf *b, uint64_t origin, const uint64_t v[PARTS])
+{
+    uint8_t bits[DUN_REQUEST_WINDOW / 8] = {(uint8_t)v[BITS_FIRST], (uint8_t)v[BITS_LAST]};
+    mp_write_array(b, 5);
+    mp_write_uint(b, origin);
+    mp_write_uint(b, v[BOOT]);
+    mp_write_uint(b, v[MAX]);
+    mp_write_bytes(b, dun_slice(bits, sizeof bits));
+    mp_write_array(b, (uint32_t)v[RESULTS]);
+    for (uint64_t i = 0; i < v[RESULTS]; i++)
+        mp_write_uint(b, 1);
+}
+
+static void put_key(struct dun_buf *b, char channel, uint64_t time_ms, const uint64_t v[PARTS])
+{
+    mp_write_array(b, 5);
+    mp_write_bytes(b, dun_slice(&channel, 1));
+    mp_write_bytes(b, dun_slice("k", 1));
+    mp_write_uint(b, v[KEY_SEQ]);
+    mp_write_uint(b, v[KEY_EPOCH]);
+    mp_write_uint(b, time_ms);
+}
+
+static void put_channel(struct dun_buf *b, char name, uint64_t active_ms, const uint64_t v[PARTS])
+{
+    mp_write_array(b, 6);
+    mp_write_bytes(b, dun_slice(&name, (size_t)v[NAME_LEN]));
+    mp_write_uint(b, v[CH_EPOCH]);
+    mp_write_uint(b, v[CH_SEQ]);
+    mp_write_uint(b, active_ms);
+    mp_write_bool(b, false);
+    mp_write_array(b, 2);
+    for (int i = 0; i < 2; i++) {
+        mp_write_array(b, 5);
+        mp_write_uint(b, v[i == 0 ? MSG_EPOCH : MSG2_EPOCH]);
+        mp_write_uint(b, v[i == 0 ? MSG_TIME : MSG2_TIME]);
+        mp_write_bytes(b, dun_slice("1", (size_t)v[DATA_LEN]));
+        mp_write_bytes(b, dun_slice("", 0));
+        mp_write_bytes(b, dun_slice("", 0));
+    }
+}
+
+static struct dun_buf make_snapshot(const uint64_t v[PARTS])
+{
+    struct dun_buf b = {0};
+    mp_write_array(&b, 7);
+    for (int i = VERSION; i <= CLOCK; i++)
+        mp_write_uint(&b, v[i]);
+    mp_write_array(&b, 2);
+    put_origin(&b, 0, v);
+    put_origin(&b, v[ORIGIN2], v);
+    mp_write_array(&b, (uint32_t)v[KEYS_SAID]);
+    put_key(&b, 'c', v[KEY_TIME], v);
+    put_key(&b, (char)v[KEY2_CHANNEL], v[KEY2_TIME], v);
+    mp_write_array(&b, (uint32_t)v[CHANNELS_SAID]);
+    put_channel(&b, 'c', v[CH_ACTIVE], v);
+    put_channel(&b, (char)v[NAME2], v[CH2_ACTIVE], v);
+    for (uint64_t i = 0; i < v[TAIL]; i++)
+        mp_write_uint(&b, 0);
+    uint8_t place[crypto_shorthash_BYTES] = {0};
+    mp_write_bytes(&b, dun_slice(place, sizeof place));
+    seal(&b);
+    return b;
+}
+
+static void each_rule_of_a_snapshot_is_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        enum part part;
+        uint64_t value;
+        dun_err want;
+    } t[] = {
+        {VERSION, 1, DUN_OK},
+        {VERSION, 2, DUN_E_MALFORMED},
+        {EPOCH, 8, DUN_E_MALFORMED},
+        {CLOCK, 799, DUN_E_MALFORMED},
+        {CLOCK, 800, DUN_OK},
+        {ORIGIN2, 0, DUN_E_MALFORMED},
+        {ORIGIN2, 6, DUN_OK},
+        {ORIGIN2, DUN_VOTERS_MAX, DUN_E_MALFORMED},
+        {MAX, 0, DUN_E_MALFORMED},
+        {MAX, 7, DUN_E_MALFORMED},
+        {MAX, 9, DUN_E_MALFORMED},
+        {BITS_FIRST, 0x07, DUN_E_MALFORMED},
+        {BITS_FIRST, 0x0e, DUN_E_MALFORMED},
+        {BITS_LAST, 0x03, DUN_E_MALFORMED},
+        {RESULTS, 5, DUN_E_MALFORMED},
+        {RESULTS, 7, DUN_E_MALFORMED},
+        {RESULTS, 4, DUN_E_MALFORMED},
+        {RESULTS, 8, DUN_E_MALFORMED},
+        {KEY2_CHANNEL, 'c', DUN_E_MALFORMED},
+        {KEY_SEQ, 0, DUN_E_MALFORMED},
+        {KEY_EPOCH, 10, DUN_E_MALFORMED},
+        {KEY_TIME, 601, DUN_E_MALFORMED},
+        {KEY2_TIME, 1001, DUN_E_MALFORMED},
+        {KEY2_TIME, 1000, DUN_OK},
+        {NAME2, 'c', DUN_E_MALFORMED},
+        {NAME_LEN, 0, DUN_E_MALFORMED},
+        {CH_EPOCH, 10, DUN_E_MALFORMED},
+        {CH_EPOCH, 8, DUN_E_MALFORMED},
+        {CH_SEQ, 1, DUN_E_MALFORMED},
+        {CH_SEQ, 0, DUN_E_MALFORMED},
+        {CH_ACTIVE, 801, DUN_E_MALFORMED},
+        {CH_ACTIVE, 699, DUN_E_MALFORMED},
+        {CH2_ACTIVE, 1001, DUN_E_MALFORMED},
+        {MSG_EPOCH, 9, DUN_OK},
+        {MSG2_EPOCH, 2, DUN_E_MALFORMED},
+        {MSG2_EPOCH, 10, DUN_E_MALFORMED},
+        {MSG2_TIME, 499, DUN_E_MALFORMED},
+        {MSG2_TIME, 701, DUN_E_MALFORMED},
+        {DATA_LEN, 0, DUN_E_MALFORMED},
+        {TAIL, 1, DUN_E_MALFORMED},
+        {KEYS_SAID, DUN_IDEMPOTENCY_PER_GROUP_MAX + 1, DUN_E_TOO_BIG},
+        {CHANNELS_SAID, DUN_CHANNELS_PER_GROUP_MAX + 1, DUN_E_TOO_BIG},
+        {CHANNELS_SAID, DUN_CHANNELS_PER_GROUP_MAX, DUN_E_MALFORMED},
+    };
+    struct store *s = fx_store();
+    fx_publish(s, 0, 77, "mine", "1");
+    uint64_t mine = store_digest(s, 0);
+    struct dun_buf before = snapshot(s, 0);
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        uint64_t v[PARTS];
+        memcpy(v, sound, sizeof v);
+        v[t[i].part] = t[i].value;
+        struct dun_buf b = make_snapshot(v);
+        dun_err e = store_restore(s, 0, dun_buf_view(&b));
+        if (e != t[i].want) fail_msg("row %zu: %d, want %d", i, e, t[i].want);
+        if (e == DUN_OK)
+            assert_int_equal(fx_stats(s).messages, 4);
+        else
+            assert_true(store_digest(s, 0) == mine);
+        store_check(s, 0);
+        assert_int_equal(store_restore(s, 0, dun_buf_view(&before)), DUN_OK);
+        dun_buf_deinit(&b);
+    }
+    dun_buf_deinit(&before);
+    store_destroy(s);
+}
+
 static double seconds(void)
 {
     struct timespec t;
@@ -336,8 +554,10 @@ int main(void)
         cmocka_unit_test(the_digest_sees_each_part_of_the_state),
         cmocka_unit_test(a_peer_keeps_of_a_snapshot_what_its_namespaces_ask_for),
         cmocka_unit_test(restored_history_is_evicted_to_the_budget_oldest_first),
+        cmocka_unit_test(why_a_message_is_missing_survives_unless_count_took_more),
         cmocka_unit_test(a_damaged_snapshot_changes_nothing),
         cmocka_unit_test(damage_under_a_right_seal_is_found_or_harmless),
+        cmocka_unit_test(each_rule_of_a_snapshot_is_checked),
         cmocka_unit_test(a_hundred_thousand_messages_move_fast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
