@@ -24,7 +24,7 @@ enum {
 
     /* peer frames */
     DUN_PACKET_SOFT_MAX = 64 * 1024,                       /* flush a packet beyond this */
-    DUN_PACKET_MAX = DUN_PACKET_SOFT_MAX + 2 * DUN_OP_MAX, /* NNG refuses larger ones */
+    DUN_PACKET_MAX = DUN_PACKET_SOFT_MAX + 3 * DUN_OP_MAX, /* NNG refuses larger ones */
 
     /* store */
     DUN_CHANNELS_PER_GROUP_MAX = 1 << 20,

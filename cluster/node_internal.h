@@ -38,14 +38,16 @@ struct node_pending {
     uint64_t cookie, request;
     uint64_t deadline_ms, sent_ms; /* sent_ms 0: not sent yet */
     struct vsr_view sent_view;
+    uint32_t sends;
     struct dun_blob *op; /* NULL: answered, slot waits for those before it */
 };
 
 /* One group's submits, by request number: slots[(request - first) + ...], a ring. */
 struct node_queue {
     struct node_pending *slots;
-    uint32_t capacity;    /* 0 or a power of two, <= DUN_INFLIGHT_MAX */
-    uint64_t first, next; /* request numbers first .. next - 1 */
+    uint32_t capacity;              /* 0 or a power of two, <= DUN_INFLIGHT_MAX */
+    uint64_t first, next;           /* request numbers first .. next - 1 */
+    uint64_t taken[DUN_VOTERS_MAX]; /* as primary: highest request taken of each origin's boot */
     struct vsr_view view; /* the view they were last sent in; another one: send all again */
 };
 

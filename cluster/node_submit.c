@@ -47,6 +47,15 @@ static void answer(struct node *n, uint32_t group, struct node_pending *p, struc
         q->first++;
 }
 
+/* The primary had no room. An earlier copy may be in some log still: then only time tells. */
+static void overloaded(struct node *n, uint32_t group, struct node_pending *p)
+{
+    if (p->sends <= 1)
+        answer(n, group, p, (struct node_reply){.err = DUN_E_OVERLOADED});
+    else
+        p->sent_ms = n->env.now_ms;
+}
+
 /* Hands one waiting submit to the group's primary, if there is one to be had. */
 static void dispatch(struct node *n, uint32_t group, struct node_pending *p)
 {
@@ -57,12 +66,13 @@ static void dispatch(struct node *n, uint32_t group, struct node_pending *p)
         if (p->sent_ms != 0 && vsr_view_cmp(p->sent_view, v->view) == 0) return; /* in our log */
         uint64_t cookie = p->cookie;
         p->sent_view = v->view;
+        p->sends++;
         p->sent_ms = n->env.now_ms;
         if (p->sent_ms == 0) p->sent_ms = 1;
         dun_err e = vsr_submit(v, p->op);
         if (e == DUN_OK || p->op == NULL || p->cookie != cookie) return;
         if (e == DUN_E_OVERLOADED)
-            answer(n, group, p, (struct node_reply){.err = e});
+            overloaded(n, group, p);
         else
             p->sent_ms = 0;
         return;
@@ -73,6 +83,7 @@ static void dispatch(struct node *n, uint32_t group, struct node_pending *p)
     f.bytes = dun_blob_slice(p->op);
     wire_write_forward(vsr_frames(v, primary), &f);
     vsr_sent(v, primary);
+    p->sends++;
     p->sent_ms = n->env.now_ms;
 }
 
@@ -136,7 +147,7 @@ void node_submit_refused(struct node *n, uint32_t group, uint64_t request, dun_e
     struct node_pending *p = find(n, group, request);
     if (p == NULL) return;
     if (err == DUN_E_OVERLOADED)
-        answer(n, group, p, (struct node_reply){.err = err});
+        overloaded(n, group, p);
     else
         p->sent_ms = 0; /* not the primary (any more): the next tick tries the one we know then */
 }
@@ -151,7 +162,10 @@ void node_submit_forwarded(struct node *n, uint32_t from, uint32_t group, struct
     struct dun_blob *blob = dun_blob_copy(bytes.data, bytes.len);
     dun_err e = vsr_submit(v, blob);
     dun_blob_unref(blob);
-    if (e == DUN_OK) return;
+    uint64_t *taken = &n->queues[group].taken[from];
+    if (e == DUN_OK && op.request > *taken) *taken = op.request;
+    /* A copy of one that was taken: refusing it would deny what may yet commit. */
+    if (e == DUN_OK || op.request <= *taken) return;
     struct wire_frame f;
     f.group = group;
     f.request = op.request;

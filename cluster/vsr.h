@@ -35,8 +35,8 @@
 #define DUN_CLUSTER_VSR_H
 
 #include "base/log.h"
-#include "base/prng.h"
 #include "base/mutation.h"
+#include "base/prng.h"
 #include "cluster/node.h"
 #include "cluster/vsr_log.h"
 #include "cluster/wire.h"
@@ -51,7 +51,8 @@ enum {
     VSR_HANDOVER_MS = 500,       /* patience with handing a group over */
     VSR_HANDOVER_WAIT_MS = 2000, /* a view is this old before it is handed back */
     VSR_HANDOVER_WAIT_MS_MAX = 300000,
-    VSR_SNAPSHOT_KEEP_MS = 2000, /* a snapshot nobody asked for lately is let go */
+    VSR_HANDOVER_FORGET_MS = 60000, /* a view this old forgives handovers that came back */
+    VSR_SNAPSHOT_KEEP_MS = 2000,    /* a snapshot nobody asked for lately is let go */
     VSR_INFLIGHT_BYTES_MAX = DUN_LOG_BYTES_MAX,
     VSR_SNAPSHOT_BYTES_MAX = 1 << 30,
 };

@@ -48,6 +48,9 @@ static void handover_tick(struct vsr *v)
     do
         to.num++;
     while (v->order[to.num % env->voter_count] != v->handover_to);
+    v->handover_wait_ms *= 2; /* should it come back to us, that one is not to be relied on */
+    if (v->handover_wait_ms > VSR_HANDOVER_WAIT_MS_MAX)
+        v->handover_wait_ms = VSR_HANDOVER_WAIT_MS_MAX;
     vsr_view_change(v, to, "handover");
 }
 
@@ -206,6 +209,8 @@ void vsr_normal_tick(struct vsr *v)
 {
     struct vsr_env *env = v->env;
     uint32_t primary = vsr_primary(v);
+    if (env->now_ms - v->entered_ms > VSR_HANDOVER_FORGET_MS)
+        v->handover_wait_ms = VSR_HANDOVER_WAIT_MS;
     if (primary == env->self) {
         primary_resend(v);
         handover_tick(v);

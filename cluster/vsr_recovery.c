@@ -75,17 +75,39 @@ struct heard {
     uint64_t inc_max;
 };
 
+/* The newest incarnation somebody is NORMAL in; 0: none. */
+static uint64_t normal_inc(const struct vsr *v)
+{
+    uint64_t inc = v->status == VSR_NORMAL ? v->view.inc : 0;
+    for (uint32_t i = 0; i < v->env->voter_count; i++) {
+        const struct vsr_peer *p = &v->peers[i];
+        if (i == v->env->self || !p->valid || !v->env->fresh[i] || p->status != VSR_NORMAL)
+            continue;
+        if (p->view.inc > inc) inc = p->view.inc;
+    }
+    return inc;
+}
+
+/* One who voted for the incarnation that has started is about to hold its state. */
+static bool counts(enum vsr_status status, struct vsr_view view, struct vsr_view log_view,
+                   uint64_t started)
+{
+    if (status == VSR_RECOVERING) return false;
+    return log_view.inc != 0 || (started != 0 && view.inc == started);
+}
+
 static struct heard hear(const struct vsr *v)
 {
     const struct vsr_env *env = v->env;
-    struct heard h = {1, vsr_has_state(v) ? 1 : 0, v->view.inc};
+    uint64_t started = normal_inc(v);
+    struct heard h = {1, counts(v->status, v->view, v->log_view, started) ? 1 : 0, v->view.inc};
     for (uint32_t i = 0; i < env->voter_count; i++) {
         const struct vsr_peer *p = &v->peers[i];
         if (i == env->self || !p->valid) continue;
         if (p->view.inc > h.inc_max) h.inc_max = p->view.inc;
         if (!env->fresh[i]) continue;
         h.all++;
-        if (p->log_view.inc != 0) h.with_state++;
+        if (counts(p->status, p->view, p->log_view, started)) h.with_state++;
     }
     return h;
 }

@@ -68,6 +68,16 @@ static uint32_t best_log(const struct vsr *v)
     return best;
 }
 
+/* A new incarnation starts from the best log there is, so every voter that is heard has to say
+ * what it has first; one that does not consent holds it up, for it knows of a quorum. */
+static uint32_t fresh_voters(const struct vsr *v)
+{
+    uint32_t count = 1;
+    for (uint32_t i = 0; i < v->env->voter_count; i++)
+        if (i != v->env->self && v->env->fresh[i]) count++;
+    return count;
+}
+
 void vsr_votes_count(struct vsr *v)
 {
     struct vsr_env *env = v->env;
@@ -79,6 +89,8 @@ void vsr_votes_count(struct vsr *v)
         if (is_vote(v, i)) votes++;
     if (votes < needed) return;
     uint32_t best = best_log(v);
+    struct vsr_view chosen = best == env->self ? v->log_view : v->peers[best].log_view;
+    if (chosen.inc != v->view.inc && votes < fresh_voters(v)) return;
     if (best == env->self) {
         vsr_view_start(v);
         return;
@@ -173,6 +185,6 @@ void vsr_view_tick(struct vsr *v)
     vsr_votes_count(v);
     if (v->status != VSR_VIEW_CHANGE) return;
     uint32_t p = vsr_primary(v);
-    bool hopeless = p != env->self && !env->fresh[p] && env->now_ms - v->entered_ms > 50;
+    bool hopeless = p != env->self && !env->usable[p] && env->now_ms - v->entered_ms > 50;
     if (hopeless || env->now_ms - v->entered_ms > v->change_ms) vsr_view_next(v, "no_progress");
 }
