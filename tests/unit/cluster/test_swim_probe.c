@@ -134,6 +134,36 @@ static void who_is_dead_to_us_is_told_when_it_pings(void **state)
     swim_destroy(s);
 }
 
+static void who_holds_old_news_of_us_is_told_ours_with_the_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t boot;
+        enum swim_state said;
+        bool told;
+    } t[] = {{100, SWIM_SUSPECT, true},
+             {100, SWIM_DEAD, true},
+             {99, SWIM_ALIVE, true},
+             {100, SWIM_ALIVE, false}};
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        struct swim *s = one_create();
+        struct swim_node n = one_node("me", 100, 0, SWIM_SUSPECT);
+        struct swim_packet p;
+        add_many(s, 2);
+        one_tell(s, SWIM_GOSSIP, &n, true); /* refuted: we are at incarnation 1 */
+        while (s->self->tx_left > 0) {      /* and have told it as often as we may */
+            const struct swim_out *out;
+            swim_tick(s, swim_deadline_ms(s), &out);
+        }
+        n = one_node("me", t[i].boot, 0, t[i].said);
+        const struct swim_out *out = one_tell(s, SWIM_PING, &n, true);
+        assert_int_equal(swim_wire_read(out->packets[0].bytes, &p), DUN_OK);
+        assert_int_equal(p.type, SWIM_ACK);
+        assert_int_equal(says(&p, "me", SWIM_ALIVE), t[i].told);
+        swim_destroy(s);
+    }
+}
+
 /* A probe that nobody answers but with @nacks nacks; the health after it. */
 static uint32_t health_after(uint32_t nacks)
 {
@@ -241,6 +271,7 @@ int main(void)
         cmocka_unit_test(each_round_pings_everyone_once_in_a_new_order),
         cmocka_unit_test(a_suspect_is_told_first_by_every_ping_to_it),
         cmocka_unit_test(who_is_dead_to_us_is_told_when_it_pings),
+        cmocka_unit_test(who_holds_old_news_of_us_is_told_ours_with_the_answer),
         cmocka_unit_test(missing_nacks_make_us_doubt_ourselves),
         cmocka_unit_test(poor_health_slows_probing_and_is_bounded),
         cmocka_unit_test(a_relay_forwards_the_ack_or_says_nack_and_is_bounded),
