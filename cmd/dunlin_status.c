@@ -180,7 +180,7 @@ int dunlin_status(int argc, char **argv)
     uint32_t ready = 0, reachable = 0;
     for (uint32_t i = 0; i < servers.count; i++) {
         asks[i].server.count = 1;
-        asks[i].server.last = CLIENT_NONE;
+        asks[i].server.last = asks[i].server.lost = CLIENT_NONE;
         asks[i].server.list[0] = servers.list[i];
     }
     ask_all(asks, servers.count, &s);

@@ -99,7 +99,7 @@ static const char *parse_url(struct client_server *server, const char *text, siz
 
 dun_err client_servers_parse(struct client_servers *s, const char *text, char *why, size_t why_len)
 {
-    struct client_servers out = {.last = CLIENT_NONE};
+    struct client_servers out = {.last = CLIENT_NONE, .lost = CLIENT_NONE};
     bool usable = false;
     for (const char *p = text;;) {
         size_t len = strcspn(p, ","), url_len = len;
@@ -158,10 +158,8 @@ static int32_t choose(const struct client_servers *s, struct dun_prng *p, int32_
 const struct client_server *client_servers_next(struct client_servers *s, struct dun_prng *p)
 {
     DUN_ASSERT(s->count > 0);
-    if (client_servers_round_over(s))
-        for (uint32_t i = 0; i < s->count; i++)
-            s->list[i].tried = false;
-    int32_t i = choose(s, p, s->last);
+    if (client_servers_round_over(s)) client_servers_good(s);
+    int32_t i = choose(s, p, s->lost);
     if (i == CLIENT_NONE) i = choose(s, p, CLIENT_NONE);
     DUN_ASSERT(i != CLIENT_NONE);
     s->list[i].tried = true;
@@ -178,6 +176,7 @@ void client_servers_host(const struct client_server *server, char out[CLIENT_HOS
 
 void client_servers_good(struct client_servers *s)
 {
+    s->lost = s->last;
     for (uint32_t i = 0; i < s->count; i++)
         s->list[i].tried = false;
 }

@@ -35,6 +35,7 @@ struct client_servers {
     struct client_server list[CLIENT_SERVERS_MAX];
     uint32_t count;
     int32_t last; /* index offered last, or CLIENT_NONE */
+    int32_t lost; /* index that was in use before this round: offered last in it */
 };
 
 /* Parses "URL[=WEIGHT],…"; URL is http://HOST[:PORT][/PATH], ws://… or HOST[:PORT]; the port
