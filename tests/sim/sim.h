@@ -192,7 +192,7 @@ struct sim_publish {
     bool keyed, probe, hedged;
     enum sim_publish_state state;
     int only_peer; /* -1: any */
-    uint32_t attempts;
+    uint32_t attempts, silent_peer;
     uint64_t retry_token;
     uint32_t position_count; /* in the history */
     uint64_t position_epoch; /* of the latest */

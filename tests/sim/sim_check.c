@@ -281,7 +281,7 @@ static void adopt_channel(struct sim *s, struct sim_peer *p, uint32_t channel)
 static void adopt_group(struct sim *s, struct sim_peer *p, uint32_t group,
                         const struct node_group *now)
 {
-    struct sim_history *h = history_of(s, group, now->incarnation);
+    struct sim_history *h = history_of(s, group, now->log_incarnation);
     if (h == NULL) return;
     p->range_first[group] = now->commit + 1;
     p->range_last[group] = now->commit;
@@ -296,18 +296,21 @@ static void check_group(struct sim *s, struct sim_peer *p, uint32_t group, bool 
     node_group(p->node, group, &now);
     struct sim_group *g = &s->groups[group];
     if (now.status == VSR_NORMAL) {
-        if (!g->formed) g->incarnation_first = now.incarnation;
-        g->formed = true;
-        if (!s->o.loss_profile && now.incarnation != g->incarnation_first)
+        /* Until something is committed an attempt to form may be given up for another. */
+        if (!g->formed && now.commit > 0) {
+            g->incarnation_first = now.log_incarnation;
+            g->formed = true;
+        }
+        if (!s->o.loss_profile && g->formed && now.log_incarnation != g->incarnation_first)
             sim_fail(s, "%s: group %u re-formed, incarnation %" PRIu64 " after %" PRIu64, p->name,
-                     group, now.incarnation, g->incarnation_first);
+                     group, now.log_incarnation, g->incarnation_first);
         if (!p->was_normal[group]) SIM_TRACE(s, "%s NORMAL group=%u", p->name, group);
         p->was_normal[group] = true;
     }
     if (resync) {
         adopt_group(s, p, group, &now);
     } else if (p->was_normal[group] && now.commit > p->range_last[group]) {
-        struct sim_history *h = history_of(s, group, now.incarnation);
+        struct sim_history *h = history_of(s, group, now.log_incarnation);
         if (h != NULL) pass(s, p, group, h, now.commit + 1);
     }
 }
@@ -319,7 +322,7 @@ void sim_check_step(struct sim *s, struct sim_peer *p)
         const struct node_commit *c = &out->commits[p->commits_seen];
         struct node_group now;
         node_group(p->node, c->group, &now);
-        check_commit(s, p, c, now.incarnation, out->resync[c->group]);
+        check_commit(s, p, c, now.log_incarnation, out->resync[c->group]);
     }
     for (uint32_t g = 0; g < s->o.groups && !s->failed; g++)
         check_group(s, p, g, out->resync_any && out->resync[g]);
@@ -352,7 +355,7 @@ void sim_check_digests(struct sim *s)
                 if (!b->up || !b->was_normal[g]) continue;
                 struct node_group y;
                 node_group(b->node, g, &y);
-                if (x.incarnation != y.incarnation || x.commit != y.commit) continue;
+                if (x.log_incarnation != y.log_incarnation || x.commit != y.commit) continue;
                 if (digest != store_digest(b->store, g))
                     sim_fail(s, "group %u at op %" PRIu64 ": %s and %s hold different state", g,
                              x.commit, a->name, b->name);

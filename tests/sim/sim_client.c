@@ -107,6 +107,7 @@ static void try_peer(struct sim *s, uint32_t publish, uint32_t peer)
     }
     uint32_t attempt = attempt_new(s, publish, peer);
     /* The client's own patience; a reply, or a failure, comes first as a rule. */
+    s->publishes[publish].silent_peer = peer;
     retry_at(s, publish, (s->o.submit_timeout_ms + 1500) * 1000);
     submit(s, attempt);
 }
@@ -176,6 +177,8 @@ void sim_client_retry(struct sim *s, const struct sim_event *ev)
         }
     }
     struct sim_client *c = &s->clients[pub->client];
+    if (pub->attempts > 0 && c->peer == pub->silent_peer)
+        c->peer = (uint32_t)dun_prng_range(&s->prng, 0, s->o.voters - 1);
     try_peer(s, ev->a, pub->only_peer >= 0 ? (uint32_t)pub->only_peer : c->peer);
 }
 
