@@ -223,7 +223,6 @@ void swim_join_about_self(struct swim *s, const struct swim_entry *e)
                 e->claim.incarnation + 1, s->health);
         if (e->claim.state != SWIM_ALIVE) swim_probe_health(s, 1);
         swim_join_raise(s, e->claim.incarnation + 1);
-        s->tell_self = true;
     } else if (e->claim.boot < mine->boot || e->claim.state != SWIM_ALIVE) {
         s->tell_self = true;
     }
