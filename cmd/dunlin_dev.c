@@ -38,7 +38,7 @@ enum {
 
 struct dev_peer {
     struct dev *dev;
-    char name[8];
+    char name[16];
     uint32_t client_port, gossip_port, replication_port;
     pid_t pid; /* 0 = not running */
     bool ready;
@@ -142,7 +142,7 @@ static void add_address(struct dev_argv *a, const char *option, uint32_t port)
 static void build_argv(const struct dev_peer *p, struct dev_argv *a)
 {
     const struct dev *d = p->dev;
-    char voters[DUN_VOTERS_MAX * 8] = "", join[DUN_VOTERS_MAX * 24] = "";
+    char voters[DUN_VOTERS_MAX * 16] = "", join[DUN_VOTERS_MAX * 24] = "";
     for (uint32_t i = 0; i < d->count; i++) {
         const struct dev_peer *q = &d->peers[i];
         size_t v = strlen(voters), j = strlen(join);
