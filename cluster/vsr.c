@@ -171,7 +171,7 @@ static void newer_incarnation(struct vsr *v, uint32_t from)
         if (v->status != VSR_RECOVERING) vsr_recover(v, "the cluster was re-formed without us");
         return;
     }
-    if (p->status == VSR_VIEW_CHANGE && vsr_form_consent(v))
+    if (p->status == VSR_VIEW_CHANGE && vsr_form_consent(v, p->view.inc))
         vsr_view_change(v, p->view, "consent_to_forming");
 }
 

@@ -201,7 +201,7 @@ void vsr_view_tick(struct vsr *v);
 void vsr_recover(struct vsr *v, const char *why);
 void vsr_recover_try(struct vsr *v);
 void vsr_form_tick(struct vsr *v);
-bool vsr_form_consent(const struct vsr *v);
+bool vsr_form_consent(const struct vsr *v, uint64_t inc);
 
 /* vsr_transfer.c */
 void vsr_fetch_start(struct vsr *v, enum vsr_fetch_kind kind, uint32_t peer, uint64_t base,

@@ -112,11 +112,24 @@ static struct heard hear(const struct vsr *v)
     return h;
 }
 
-bool vsr_form_consent(const struct vsr *v)
+/* Does anybody heard hold state of @inc? Then it has started, and who has no memory of it must
+ * recover: its vote could lose what its earlier life acknowledged. */
+static bool has_started(const struct vsr *v, uint64_t inc)
+{
+    for (uint32_t i = 0; i < v->env->voter_count; i++) {
+        const struct vsr_peer *p = &v->peers[i];
+        if (i != v->env->self && p->valid && p->log_view.inc >= inc) return true;
+    }
+    return false;
+}
+
+bool vsr_form_consent(const struct vsr *v, uint64_t inc)
 {
     const struct vsr_env *env = v->env;
     struct heard h = hear(v);
-    if (h.with_state >= env->quorum || h.all < env->quorum || v->form_since_ms == 0) return false;
+    if (h.with_state >= env->quorum || h.all < env->quorum || v->form_since_ms == 0 ||
+        has_started(v, inc))
+        return false;
     uint64_t since = env->now_ms - v->form_since_ms;
     if (h.all == env->voter_count) return since >= VSR_FORM_SETTLE_MS;
     return env->loss_timeout_ms != 0 && since >= env->loss_timeout_ms;
@@ -144,12 +157,13 @@ void vsr_form_tick(struct vsr *v)
     }
     if (v->form_since_ms == 0) v->form_since_ms = env->now_ms;
     uint32_t position;
-    if (!vsr_form_consent(v) || !leads(v, &position)) return;
     /* Already trying, and nobody without a vote is left to wait for: patience decides. */
     if (v->status == VSR_VIEW_CHANGE && v->view.inc > v->log_view.inc) return;
     uint64_t millis = h.inc_max >> 8;
     if (env->boots[env->self] > millis) millis = env->boots[env->self];
+    if (!leads(v, &position)) return;
     struct vsr_view to = {((millis + 1) << 8) | env->self, position};
+    if (!vsr_form_consent(v, to.inc)) return;
     dun_log(env->log, DUN_LOG_INFO, "form group=%u inc=%llu heard=%u with_state=%u", v->group,
             (unsigned long long)to.inc, h.all, h.with_state);
     vsr_view_change(v, to, "form");
