@@ -198,11 +198,14 @@ static void finish(struct vsr *v)
     }
     take_entries(v);
     enum vsr_fetch_kind kind = t->kind;
-    struct vsr_view view = t->view;
+    struct vsr_view view = t->view, log_view = t->log_view;
     uint64_t source_commit = t->source_commit;
     vsr_fetch_stop(v);
     switch (kind) {
-    case VSR_FETCH_START: vsr_view_start(v); return;
+    case VSR_FETCH_START:
+        v->log_view = log_view; /* the log is the chosen one now, and the view's base says so */
+        vsr_view_start(v);
+        return;
     case VSR_FETCH_JOIN:
     case VSR_FETCH_RECOVER: vsr_view_enter(v, view, (struct vsr_view){0, 0}, 0); break;
     case VSR_FETCH_APPEND: v->ack_due = true; break;
