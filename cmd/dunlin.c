@@ -14,7 +14,7 @@ static const struct {
     {"pub", "publish one message", dunlin_pub},
     {"sub", "print a channel's messages as they come", dunlin_sub},
     {"status", "what the servers say about themselves", dunlin_status},
-    {"bench", "measure: fanout, publish, connections", dunlin_bench},
+    {"bench", "measure: fanout, publish, connections, recover", dunlin_bench},
     {"token", "make a JWT for a client", dunlin_token},
     {"keygen", "make a key that seals the traffic between peers", dunlin_keygen},
 };

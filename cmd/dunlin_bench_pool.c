@@ -220,7 +220,10 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     const uint8_t *data = (const uint8_t *)buf->base;
     if (n == 0) return;
     if (n < 0) {
-        fail(c->pool, "a subscriber lost its connection", uv_strerror((int)n));
+        char what[CLIENT_HOST_MAX + 64];
+        (void)snprintf(what, sizeof what, "a subscriber lost its connection to %s",
+                       c->pool->hosts[(uint32_t)(c - c->pool->conns) % c->pool->addr_count]);
+        fail(c->pool, what, uv_strerror((int)n));
         (void)uv_read_stop(s);
         return;
     }
@@ -235,7 +238,7 @@ static void on_connect(uv_connect_t *req, int status)
     struct bench_pool *p = c->pool;
     if (p->closing) return;
     if (status != 0) {
-        fail(p, p->hosts[(c - p->conns) % p->addr_count], uv_strerror(status));
+        fail(p, p->hosts[(uint32_t)(c - p->conns) % p->addr_count], uv_strerror(status));
         return;
     }
     (void)uv_tcp_nodelay(&c->tcp, 1);
@@ -254,7 +257,7 @@ static void on_connect(uv_connect_t *req, int status)
     static const uint8_t random[16] = {'b', 'e', 'n', 'c', 'h'}; /* nobody caches on loopback */
     ws_make_key(random, key);
     (void)snprintf(target, sizeof target, "%s/connection/websocket", p->path);
-    ws_write_request(&b, dun_slice_str(p->hosts[(c - p->conns) % p->addr_count]),
+    ws_write_request(&b, dun_slice_str(p->hosts[(uint32_t)(c - p->conns) % p->addr_count]),
                      dun_slice_str(target), key, NULL, NULL);
     uv_buf_t buf = uv_buf_init((char *)b.data, (unsigned)b.len);
     int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);

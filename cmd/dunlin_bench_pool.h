@@ -27,7 +27,7 @@ struct bench_pool {
     uint64_t bytes;           /* of them, with frame headers */
     uint64_t deliveries_stop; /* stop the loop at this many; 0 = never */
     bool failed, closing, raw, own_channels;
-    char error[256];
+    char error[CLIENT_HOST_MAX + 256];
     struct sockaddr_storage addrs[CLIENT_SERVERS_MAX]; /* conn i uses i mod addr_count */
     char hosts[CLIENT_SERVERS_MAX][CLIENT_HOST_MAX + 16];
     uint32_t addr_count;

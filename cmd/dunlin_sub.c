@@ -18,7 +18,7 @@ struct sub_tool {
     struct client *client;
     struct client_sub *sub;
     const char *channel;
-    bool json, quiet, destroyed;
+    bool json, quiet, destroyed, ever_up, hinted;
     uint64_t count_max, count; /* count_max 0 = no end */
     int status;
     uv_signal_t signals[2];
@@ -77,6 +77,7 @@ static void on_message(void *ctx, struct client_sub *sub, const struct client_me
 static void on_subscribed(void *ctx, struct client_sub *sub, const struct client_subscribed *how)
 {
     struct sub_tool *t = ctx;
+    t->ever_up = true;
     if (t->quiet) return;
     if (how->recovered) {
         fprintf(stderr, "recovered %" PRIu64 " messages after %s:%" PRIu64 " from %s\n",
@@ -129,6 +130,11 @@ static void on_retrying(void *ctx, uint64_t wait_ms, const char *text)
     } else {
         fprintf(stderr, "%s; next attempt in %" PRIu64 " ms\n", text, wait_ms);
     }
+    if (t->ever_up || t->hinted || wait_ms == 0) return;
+    t->hinted = true;
+    fputs("Is a server running there? Start one with dunlin dev, or name others with "
+          "--server URL,URL. Ctrl-C ends this.\n",
+          stderr);
 }
 
 static void on_closed(void *ctx, int code, const char *text)

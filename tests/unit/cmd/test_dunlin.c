@@ -145,7 +145,8 @@ static void bad_usage_exits_64_and_names_the_bad_word(void **state)
         {"status x", "\"x\""},
         {"bench", "which"},
         {"bench nothing", "\"nothing\""},
-        {"bench recover", "recover"},
+        {"bench recover", "--pid"},
+        {"bench recover --pid 99999999 --server a", "two"},
         {"bench fanout --subscribers 0", "\"0\""},
         {"bench publish --size 99999999", "\"99999999\""},
         {"bench connections", "--pid"},
@@ -178,7 +179,8 @@ static void help_goes_to_stdout_with_status_0(void **state)
                                     "keygen --help",
                                     "bench fanout --help",
                                     "bench publish --help",
-                                    "bench connections --help"};
+                                    "bench connections --help",
+                                    "bench recover --help"};
     (void)state;
     for (size_t i = 0; i < DUN_COUNT(t); i++) {
         run_tool(&r, t[i]);
