@@ -73,6 +73,7 @@ bool session_equal_secret(struct dun_slice given, const char *want)
 enum cmd_error session_error_of(dun_err e)
 {
     if (e == DUN_E_FULL) return CMD_ERR_LIMIT_EXCEEDED;
+    if (e == DUN_E_OVERLOADED) return CMD_ERR_TOO_MANY_REQUESTS;
     if (e == DUN_E_TOO_BIG || e == DUN_E_MALFORMED) return CMD_ERR_BAD_REQUEST;
     if (e == DUN_E_UNKNOWN) return CMD_ERR_NOT_AVAILABLE;
     return CMD_ERR_INTERNAL; /* temporary: unready, overloaded, timed out */
