@@ -67,6 +67,7 @@ struct sim_options {
     uint32_t delay_us_min, delay_us_max, loss_ppm, dup_ppm, late_ppm, late_ms_max;
     uint32_t batch_us;
     bool reorder;
+    bool raw_dups; /* repeats get past the replay window of the seal */
     /* faults */
     uint32_t fault_weight[SIM_FAULT_TYPES];
     uint32_t fault_interval_ms, fault_ms_max, down_ms_max, start_spread_ms, phase_ms;
@@ -98,6 +99,7 @@ struct sim_packet {
     enum node_plane plane;
     uint64_t from_boot;
     struct dun_blob *bytes; /* one reference */
+    uint32_t copy;          /* index of its copies + 1; 0 = there is one only */
 };
 
 struct sim_event {
@@ -176,6 +178,8 @@ struct sim_link {
 };
 
 void sim_net_send(struct sim *s, uint32_t from, const struct node_packet *p);
+/* false: a repeat, which the seal's replay window keeps from the node. */
+bool sim_net_admit(struct sim *s, const struct sim_packet *p);
 /* Releases what scripted links kept back. */
 void sim_net_release(struct sim *s, uint32_t from, uint32_t to);
 void sim_net_cut(struct sim *s, uint32_t from, uint32_t to, int plane /* -1: both */, bool on);
@@ -308,6 +312,8 @@ struct sim {
     uint32_t pending;    /* publishes not yet settled */
     uint32_t open_first; /* attempts before it are settled */
     struct sim_fault faults[SIM_FAULTS_MAX];
+    uint64_t *copies; /* of a packet sent twice: life of the receiver that had it */
+    uint32_t copy_count, copy_cap;
     struct sim_event *kept; /* packets of held links */
     size_t kept_count, kept_cap;
     bool formed; /* every voter was normal in every group */
@@ -338,6 +344,7 @@ void sim_tracef(struct sim *s, const char *fmt, ...) __attribute__((format(print
     do {                                              \
         if ((s)->trace) sim_tracef((s), __VA_ARGS__); \
     } while (0)
+void sim_trace_packet(struct sim *s, const struct sim_packet *p); /* its frames, in words */
 void sim_hash(struct sim *s, uint64_t v);
 void sim_hash_bytes(struct sim *s, struct dun_slice b);
 void sim_log_init(struct sim *s, struct sim_peer *p);

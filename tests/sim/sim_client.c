@@ -237,8 +237,9 @@ void sim_client_reply(struct sim *s, struct sim_peer *p, const struct node_reply
         sim_fail(s, "%s answers attempt %u with '%s'", p->name, attempt, dun_err_text(r->err));
         return;
     }
-    a->definitely_not = !unknown;
-    if (!unknown && a->committed != 0)
+    /* Certain only where no packet arrives twice: a repeat of it may yet be taken. */
+    a->definitely_not = !unknown && !s->o.raw_dups;
+    if (a->definitely_not && a->committed != 0)
         sim_fail(s, "attempt %u was answered 'overloaded' but is committed", attempt);
     attempt_failed(s, attempt, unknown);
 }

@@ -42,7 +42,27 @@ static void keep(struct sim *s, const struct sim_packet *p)
     s->kept[s->kept_count++] = (struct sim_event){.type = SIM_EV_PACKET, .a = p->to, .packet = *p};
 }
 
-static void transmit(struct sim *s, const struct sim_packet *p)
+static void copy_new(struct sim *s, struct sim_packet *p)
+{
+    if (p->copy != 0) return;
+    if (s->copy_count == s->copy_cap) {
+        s->copy_cap = s->copy_cap == 0 ? 64 : 2 * s->copy_cap;
+        s->copies = dun_realloc(s->copies, s->copy_cap * sizeof *s->copies);
+    }
+    s->copies[s->copy_count++] = 0;
+    p->copy = s->copy_count;
+}
+
+bool sim_net_admit(struct sim *s, const struct sim_packet *p)
+{
+    if (p->copy == 0 || s->o.raw_dups) return true;
+    uint64_t *had = &s->copies[p->copy - 1];
+    if (*had == s->peers[p->to].life) return false;
+    *had = s->peers[p->to].life;
+    return true;
+}
+
+static void transmit(struct sim *s, struct sim_packet *p)
 {
     struct sim_peer *a = &s->peers[p->from], *b = &s->peers[p->to];
     struct sim_link *l = &s->links[p->from][p->to];
@@ -59,14 +79,15 @@ static void transmit(struct sim *s, const struct sim_packet *p)
         l->last_at_us[p->plane] = at;
     }
     bool late = s->o.late_ppm != 0 && dun_prng_chance(&s->prng, s->o.late_ppm);
+    bool twice = s->o.dup_ppm != 0 && dun_prng_chance(&s->prng, s->o.dup_ppm);
+    if (late || twice) copy_new(s, p);
     if (late) {
         uint64_t late_us = dun_prng_range(&s->prng, 1000, s->o.late_ms_max * 1000ull);
         deliver_at(s, s->now_us + late_us, p);
         if (dun_prng_chance(&s->prng, 500000)) return; /* only late, not also in time */
     }
     deliver_at(s, at, p);
-    if (s->o.dup_ppm != 0 && dun_prng_chance(&s->prng, s->o.dup_ppm))
-        deliver_at(s, s->now_us + delay_us(s, a, b), p);
+    if (twice) deliver_at(s, s->now_us + delay_us(s, a, b), p);
 }
 
 void sim_net_send(struct sim *s, uint32_t from, const struct node_packet *p)

@@ -46,6 +46,7 @@ static void draw_net(struct sim_options *o, struct dun_prng *p)
     o->dup_ppm = chance(p, 60) ? 0 : pick(p, 1000, 100000);
     o->late_ppm = chance(p, 40) ? 0 : pick(p, 500, chance(p, 70) ? 10000 : 100000);
     o->late_ms_max = chance(p, 50) ? pick(p, 100, 2000) : pick(p, 2000, 15000);
+    o->raw_dups = chance(p, 25);
     o->batch_us = chance(p, 50) ? 0 : pick(p, 100, 2000);
 }
 

@@ -213,6 +213,8 @@ static void flush_later(struct sim *s, struct sim_peer *p)
 static void handle_packet(struct sim *s, struct sim_peer *p, const struct sim_packet *k)
 {
     struct node_event ev = {.type = NODE_EV_PACKET};
+    if (!sim_net_admit(s, k)) return;
+    if (s->trace) sim_trace_packet(s, k);
     ev.packet.plane = k->plane;
     ev.packet.from_name = s->peers[k->from].name;
     ev.packet.from_boot = k->from_boot;

@@ -55,6 +55,7 @@ void sim_deinit(struct sim *s)
     for (size_t k = 0; k < s->kept_count; k++)
         dun_blob_unref(s->kept[k].packet.bytes);
     dun_free(s->kept);
+    dun_free(s->copies);
     dun_free(s->publishes);
     dun_free(s->attempts);
     sim_queue_deinit(&s->queue);

@@ -3,6 +3,8 @@
  * first violation. */
 #include "sim.h"
 
+#include "cluster/wire.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -64,4 +66,50 @@ void sim_log_init(struct sim *s, struct sim_peer *p)
     p->log = (struct dun_log){.write = write_log, .ctx = p};
     p->log.level_min = s->trace ? DUN_LOG_DEBUG : DUN_LOG_ERROR;
     if (!s->trace) p->log.write = NULL;
+}
+
+static const char *const frame_names[] = {[WIRE_HELLO] = "HELLO",
+                                          [WIRE_STATE] = "STATE",
+                                          [WIRE_PREPARE] = "PREPARE",
+                                          [WIRE_PREPARE_OK] = "PREPARE_OK",
+                                          [WIRE_COMMIT] = "COMMIT",
+                                          [WIRE_FORWARD] = "FORWARD",
+                                          [WIRE_REFUSE] = "REFUSE",
+                                          [WIRE_GET_STATE] = "GET_STATE",
+                                          [WIRE_NEW_STATE] = "NEW_STATE",
+                                          [WIRE_SNAPSHOT] = "SNAPSHOT",
+                                          [WIRE_CAST] = "CAST"};
+
+static void trace_frame(struct sim *s, const char *from, const char *to, const struct wire_frame *f)
+{
+    static const char *const status[] = {"RECOVERING", "VIEW_CHANGE", "NORMAL"};
+    bool standing = f->type == WIRE_STATE || f->type == WIRE_NEW_STATE || f->type == WIRE_SNAPSHOT;
+    char text[256] = "";
+    if (standing)
+        snprintf(text, sizeof text,
+                 " %s log_view=%" PRIu64 ".%" PRIu64 " base=%" PRIu64 ".%" PRIu64 "@%" PRIu64,
+                 f->status < DUN_COUNT(status) ? status[f->status] : "?", f->log_view.inc & 0xffff,
+                 f->log_view.num, f->base.inc & 0xffff, f->base.num, f->base_op);
+    sim_tracef(s,
+               "%s>%s %s group=%u view=%" PRIu64 ".%" PRIu64 "%s head=%" PRIu64 " commit=%" PRIu64
+               " first=%" PRIu64 " count=%u snap=%" PRIu64 " offset=%" PRIu64,
+               from, to, frame_names[f->type], f->group, f->view.inc & 0xffff, f->view.num, text,
+               f->head, f->commit, f->first_op, f->entry_count, f->snap_op, f->offset);
+}
+
+void sim_trace_packet(struct sim *s, const struct sim_packet *p)
+{
+    static struct wire_frame f; /* large */
+    struct wire_header h;
+    struct mp_reader r = mp_reader(dun_blob_slice(p->bytes));
+    const char *from = s->peers[p->from].name, *to = s->peers[p->to].name;
+    if (!s->trace || p->plane != NODE_REPLICATION) return;
+    if (wire_read_header(&r, s->o.voters, &h) != DUN_OK) return;
+    bool old = h.to_boot != s->peers[p->to].boot;
+    if (old) sim_tracef(s, "%s>%s (to boot %" PRIu64 ")", from, to, h.to_boot);
+    memset(&f, 0, sizeof f);
+    while (wire_read_frame(&r, &f) == DUN_OK) {
+        trace_frame(s, from, to, &f);
+        memset(&f, 0, sizeof f);
+    }
 }
