@@ -64,6 +64,7 @@ dun_err link_create(struct link **out, const struct link_config *c, char *why, s
     seal_keyring_init(&l->keyring, c->keys, c->key_count);
     randombytes_buf(l->hash_key, sizeof l->hash_key);
     randombytes_buf(l->nonce, sizeof l->nonce);
+    l->retired_tail = &l->retired;
     link_notes_init(&l->notes);
     for (int p = 0; p < LINK_PLANES; p++) {
         e = link_in_open(&l->in[p], l, (enum link_plane)p, c->listen[p], why, why_size);
@@ -81,15 +82,41 @@ fail:
     return e;
 }
 
-void link_destroy(struct link *l)
+static void *close_all(void *arg)
 {
-    if (l == NULL) return;
+    struct link *l = arg;
     link_out_close_all(l);
     for (int p = 0; p < LINK_PLANES; p++)
         link_in_close(&l->in[p]);
     link_notes_deinit(&l->notes);
     seal_keyring_deinit(&l->keyring);
     dun_free(l);
+    return NULL;
+}
+
+/* Quiet first, see link_out.c (4); the pause also lets last words go out. Should
+ * NNG still get stuck, a peer that cannot stop is worse than memory not freed. */
+void link_destroy(struct link *l)
+{
+    if (l == NULL) return;
+    const struct dun_log *log = l->log;
+    link_out_stop(l);
+    for (int p = 0; p < LINK_PLANES; p++)
+        link_in_stop(&l->in[p]);
+    struct timespec quiet = {0, LINK_QUIET_MS * 1000000L}, until;
+    nanosleep(&quiet, NULL);
+
+    pthread_t closer;
+    int rc = pthread_create(&closer, NULL, close_all, l);
+    DUN_ASSERT(rc == 0);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LINK_CLOSE_MS_MAX / 1000;
+    if (pthread_timedjoin_np(closer, NULL, &until) == 0) return;
+    pthread_detach(closer);
+    dun_log(log, DUN_LOG_ERROR,
+            "link_stuck why=\"the peer connections did not close in %d ms; "
+            "left behind\"",
+            LINK_CLOSE_MS_MAX);
 }
 
 const char *link_addr(const struct link *l, enum link_plane plane)

@@ -22,6 +22,8 @@ enum {
     LINK_RECONNECT_MS_MAX = 500,
     LINK_DOWN_QUEUE_MAX = 64, /* packets kept for an unconnected peer: a fresh few, not a flood */
     LINK_DIAL_MS_MAX = 3000,  /* the kernel would try one SYN for two minutes */
+    LINK_QUIET_MS = 50, /* from the last use of a connection to its close; see link_out.c (4) */
+    LINK_CLOSE_MS_MAX = 3000, /* link_destroy waits for NNG no longer than this */
     LINK_STALL_MS_MAX = 5000, /* not one packet got away in this time: dial anew */
     LINK_MESSAGE_MAX = DUN_PACKET_MAX + SEAL_OVERHEAD_MAX,
 };
@@ -61,13 +63,14 @@ struct link_end {
     struct link *link;
     enum link_plane plane;
     nng_socket sock;
-    nng_dialer dialer;
-    atomic_bool up;      /* connected; set by NNG's callbacks */
-    atomic_bool closing; /* by us: its end is no loss */
-    uint64_t used;       /* tick of the last send */
-    uint64_t dial_ms;    /* the dialer was started */
-    uint64_t full_ms;    /* first refusal since the last success; 0 = none */
-    char url[LINK_URL_MAX + 1];
+    atomic_bool up;               /* connected; set by NNG's callbacks */
+    pthread_mutex_t lock;         /* guards closing, and on_lost runs under it */
+    bool closing;                 /* by us: its end is no loss */
+    uint64_t used;                /* tick of the last send */
+    atomic_uint_fast64_t dial_ms; /* dialling since; set by NNG's callbacks too */
+    uint64_t full_ms;             /* first refusal since the last success; 0 = none */
+    uint64_t retired_ms;          /* taken out of use */
+    struct link_end *next_retired;
     char addr[DUN_ADDR_MAX + 1]; /* as the caller wrote it */
 };
 
@@ -86,6 +89,8 @@ struct link {
     uint64_t counter[LINK_PLANES];
     uint8_t nonce[SEAL_NONCE_BYTES]; /* 16 random bytes, then a counter: never the same twice */
     struct dun_map ends;
+    struct link_end *retired, **retired_tail; /* oldest first; to be closed when quiet */
+    uint32_t retired_count;
     uint64_t tick;
 
     struct link_in in[LINK_PLANES];
@@ -108,7 +113,9 @@ const char *link_plane_name(enum link_plane plane);
 /* link_in.c. Binds and starts to receive; on error nothing is left open. */
 dun_err link_in_open(struct link_in *in, struct link *l, enum link_plane plane, const char *listen,
                      char *why, size_t why_size) DUN_MUST_USE;
-/* No callback of @in runs once it returns. Fine on one never opened. */
+/* No packet is delivered from @in once it returns. Fine on one never opened. */
+void link_in_stop(struct link_in *in);
+/* After link_in_stop and LINK_QUIET_MS. Fine on one never opened. */
 void link_in_close(struct link_in *in);
 
 /* link_out.c; caller thread. Errors: DUN_E_CONFIG, DUN_E_DENIED, DUN_E_IO. */
@@ -117,6 +124,9 @@ dun_err link_out_get(struct link *l, enum link_plane plane, const char *addr,
 /* Queues @msg and takes it, whatever the outcome. Errors: DUN_E_FULL, DUN_E_IO. */
 dun_err link_out_send(struct link_end *e, nng_msg *msg) DUN_MUST_USE;
 void link_out_forget(struct link *l, enum link_plane plane, const char *addr);
+/* No on_lost is called once it returns; what is queued still goes out for a while. */
+void link_out_stop(struct link *l);
+/* After link_out_stop and LINK_QUIET_MS. */
 void link_out_close_all(struct link *l);
 
 #endif

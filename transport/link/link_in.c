@@ -166,15 +166,17 @@ static void on_recv(void *arg) /* NNG thread; never two at a time */
 }
 
 /* NNG thread. Let in at most LINK_INBOUND_MAX; connections that have not yet
- * said they speak NNG's protocol are not counted, NNG ends those after 10 s. */
+ * said they speak NNG's protocol are not counted, NNG ends those after 10 s.
+ * Refused before the first receive: see link_out.c (4). */
 static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 {
     struct link_in *in = arg;
     uint32_t id = (uint32_t)nng_pipe_id(pipe);
-    bool refused = false;
+    bool refused =
+        ev == NNG_PIPE_EV_ADD_PRE && in->link->keyring.count == 0 && !pipe_is_loopback(pipe);
     pthread_mutex_lock(&in->pipes_lock);
-    if (ev == NNG_PIPE_EV_ADD_POST) {
-        refused = in->pipe_count == LINK_INBOUND_MAX;
+    if (ev == NNG_PIPE_EV_ADD_PRE) {
+        if (in->pipe_count == LINK_INBOUND_MAX) refused = true;
         if (!refused) in->pipes[in->pipe_count++] = id;
     } else {
         for (uint32_t i = 0; i < in->pipe_count; i++) {
@@ -184,8 +186,6 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
         }
     }
     pthread_mutex_unlock(&in->pipes_lock);
-    if (ev != NNG_PIPE_EV_ADD_POST) return;
-    if (in->link->keyring.count == 0 && !pipe_is_loopback(pipe)) refused = true;
     if (!refused) return;
     note(in, LINK_NOTE_CROWD, pipe, "?");
     nng_pipe_close(pipe);
@@ -239,7 +239,7 @@ static int listener_start(struct link_in *in, struct link_addr *a)
     nng_listener listener;
     int rv, port = 0;
     link_addr_url(a, url);
-    if ((rv = nng_pipe_notify(in->sock, NNG_PIPE_EV_ADD_POST, on_pipe, in)) != 0 ||
+    if ((rv = nng_pipe_notify(in->sock, NNG_PIPE_EV_ADD_PRE, on_pipe, in)) != 0 ||
         (rv = nng_pipe_notify(in->sock, NNG_PIPE_EV_REM_POST, on_pipe, in)) != 0 ||
         (rv = nng_listener_create(&listener, in->sock, url)) != 0 ||
         (rv = nng_listener_set_size(listener, NNG_OPT_RECVMAXSZ, LINK_MESSAGE_MAX)) != 0 ||
@@ -273,6 +273,7 @@ dun_err link_in_open(struct link_in *in, struct link *l, enum link_plane plane, 
     in->open = true;
     rv = listener_start(in, &a);
     if (rv != 0) {
+        link_in_stop(in);
         link_in_close(in);
         return listen_failed(in, listen, rv, why, why_size);
     }
@@ -281,11 +282,17 @@ dun_err link_in_open(struct link_in *in, struct link *l, enum link_plane plane, 
     return DUN_OK;
 }
 
+void link_in_stop(struct link_in *in)
+{
+    /* Waits for the callback, which cannot start another receive. Each connection
+     * then reads the message it is at, and no more. */
+    if (in->open) nng_aio_stop(in->aio);
+}
+
 void link_in_close(struct link_in *in)
 {
     if (!in->open) return;
     in->open = false;
-    nng_aio_stop(in->aio); /* waits for the callback; it cannot start another receive */
     nng_close(in->sock);
     nng_aio_free(in->aio);
     struct dun_map_node *n;

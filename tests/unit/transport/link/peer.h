@@ -146,12 +146,6 @@ static inline void peer_open(struct peer *p, const struct peer_options *o)
     if (e != DUN_OK) fail_msg("%s: %s", dun_err_text(e), why);
 }
 
-static inline void peer_close(struct peer *p)
-{
-    link_destroy(p->link);
-    p->link = NULL;
-}
-
 static inline struct timespec in_ms(uint64_t ms)
 {
     uint64_t at = now_ms() + ms;
@@ -184,6 +178,13 @@ static inline bool peer_logged(struct peer *p, const char *text)
     bool found = strstr(p->lines, text) != NULL;
     pthread_mutex_unlock(&p->lock);
     return found;
+}
+
+static inline void peer_close(struct peer *p)
+{
+    link_destroy(p->link);
+    p->link = NULL;
+    assert_false(peer_logged(p, "link_stuck"));
 }
 
 static inline void pause_ms(long ms)

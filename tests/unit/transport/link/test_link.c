@@ -2,6 +2,7 @@
 #include "cluster/seal.h"
 #include "tests/unit/transport/link/peer.h"
 
+#include <nng/nng.h>
 #include <sodium.h>
 #include <sys/resource.h>
 
@@ -199,11 +200,16 @@ static void a_deaf_peers_queue_is_bounded_and_dropped_with_the_connection(void *
     assert_memory_equal(got, hello_push, sizeof got);
     assert_int_equal(recv(fd, got, sizeof got, MSG_WAITALL), 8); /* so the connection is up */
 
-    uint64_t sent = 1,
-             until = now_ms() + 500; /* kernel buffers drain into each other for a while */
-    while (now_ms() < until)
-        if (peer_send(&a, LINK_GOSSIP, addr, "", 16384, sent + 1) == DUN_OK) sent++;
-    assert_int_equal(peer_send(&a, LINK_GOSSIP, addr, "", 16384, sent + 1), DUN_E_FULL);
+    /* The kernel's buffers drain into each other for a while: full is full for 300 ms. */
+    uint64_t sent = 1, until = now_ms() + DEADLINE_MS, room = now_ms();
+    while (now_ms() - room < 300) {
+        dun_err e = peer_send(&a, LINK_GOSSIP, addr, "", 16384, sent + 1);
+        assert_true(e == DUN_OK || e == DUN_E_FULL);
+        assert_true(now_ms() < until);
+        if (e != DUN_OK) continue;
+        sent++;
+        room = now_ms();
+    }
     assert_true(sent >= LINK_QUEUE_MAX);
     assert_true(sent < LINK_QUEUE_MAX + 2048); /* and what the kernel holds */
 
@@ -407,17 +413,18 @@ static void links_close_in_the_middle_of_everything(void **state)
     (void)state;
     for (uint64_t round = 0; round < 60; round++) {
         open_pair(1);
+        size_t len = round % 2 == 0 ? 1000 : 65536; /* the larger go out in parts */
         char ab[DUN_ADDR_MAX + 1], ba[DUN_ADDR_MAX + 1];
         snprintf(ab, sizeof ab, "%s", link_addr(b.link, LINK_REPLICATION));
         snprintf(ba, sizeof ba, "%s", link_addr(a.link, LINK_REPLICATION));
         for (uint64_t i = 1; i <= round * 4; i++) {
-            dun_err e1 = peer_send(&a, LINK_REPLICATION, ab, "", 1000, i);
-            dun_err e2 = peer_send(&b, LINK_REPLICATION, ba, "", 1000, i);
+            dun_err e1 = peer_send(&a, LINK_REPLICATION, ab, "", len, i);
+            dun_err e2 = peer_send(&b, LINK_REPLICATION, ba, "", len, i);
             assert_true((e1 == DUN_OK || e1 == DUN_E_FULL) && (e2 == DUN_OK || e2 == DUN_E_FULL));
         }
         if (round % 3 == 0) pause_ms((long)round % 7);
-        if (round % 2 == 0) link_forget(b.link, ba);
-        if (round % 2 == 0)
+        if (round % 4 < 2) link_forget(b.link, ba);
+        if (round % 3 == 0)
             close_pair();
         else {
             peer_close(&b);
@@ -507,5 +514,7 @@ int main(int argc, char **argv)
             bench_one(sizes[i], 2);
         return 0;
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    nng_fini(); /* or the leak checker sees what NNG's reaper has not yet come to */
+    return failed;
 }
