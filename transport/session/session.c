@@ -259,8 +259,9 @@ static size_t input_all(struct session *s, uint8_t *data, size_t len)
         const struct session_proto *proto = s->proto;
         used += proto->input(s, data + used, len - used);
         DUN_ASSERT(used <= len);
-        if (s->proto == proto || s->phase != SESSION_OPEN) return used;
-        if (s->proto->client) s->hub->client_count++;
+        if (s->proto == proto) return used;
+        if (s->proto->client) s->hub->client_count++; /* session_deinit counts it out */
+        if (s->phase != SESSION_OPEN) return used;
     }
 }
 

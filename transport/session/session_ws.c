@@ -282,6 +282,8 @@ bool session_ws_upgrade(struct session *s, const struct http_request *req)
     dun_buf_deinit(&b);
     struct session_ws *ws = dun_calloc(1, sizeof *ws);
     randombytes_buf(ws->id, sizeof ws->id);
+    ws->id[6] = (uint8_t)((ws->id[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
+    ws->id[8] = (uint8_t)((ws->id[8] & 0x3f) | 0x80);
     s->proto->deinit(s);
     s->proto = &session_ws;
     s->state = ws;
