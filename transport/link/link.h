@@ -48,7 +48,9 @@ struct link;
  * and not loopback); the reason, with address and remedy, is written to @why (>= 256 bytes). */
 dun_err link_create(struct link **out, const struct link_config *c, char *why,
                     size_t why_size) DUN_MUST_USE;
-/* No callback runs once it returns. */
+/* No callback runs once it returns. Takes at least 50 ms, in which what is queued still goes out,
+ * and 3 s at the most. The caller holds no lock that a callback takes; so too for link_forget and
+ * link_send. */
 void link_destroy(struct link *l);
 
 /* The bound address ("host:port", with the real port). */
@@ -57,7 +59,7 @@ const char *link_addr(const struct link *l, enum link_plane plane);
 /* Seals @bytes (<= DUN_PACKET_MAX) for @to_name ("" when not known) and queues it to @addr,
  * dialling when needed. Never blocks. One caller thread.
  * Errors: DUN_E_FULL (queue full, packet dropped), DUN_E_TOO_BIG, DUN_E_DENIED (no key and not a
- * loopback address), DUN_E_CONFIG (address does not parse). */
+ * loopback address), DUN_E_CONFIG (address or name does not parse), DUN_E_IO (no socket). */
 dun_err link_send(struct link *l, enum link_plane plane, const char *addr, const char *to_name,
                   struct dun_slice bytes) DUN_MUST_USE;
 /* Closes the outgoing endpoints to @addr. */
