@@ -171,6 +171,27 @@ static void each_death_of_a_server_is_survived_without_loss_or_repeat(void **sta
     assert_true(f->recovered >= 10);
 }
 
+static void all_addresses_of_a_name_are_tried(void **state)
+{
+    struct fixture *f = *state;
+    char list[200];
+    start_servers(f, 1, list, sizeof list); /* on 127.0.0.1 only; localhost may be ::1 as well */
+    (void)snprintf(list, sizeof list, "http://localhost:%u", f->servers[0].port);
+    for (int i = 0; i < 8; i++) {
+        start_client(f, list);
+        UNTIL(f, holder(f) != NULL);
+        client_destroy(f->client, NULL, NULL);
+        f->client = NULL;
+        UNTIL(f, holder(f) == NULL);
+    }
+    assert_int_equal(f->retries, 0);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    (void)t; /* wakes the loop, so that UNTIL looks again */
+}
+
 static void the_first_reconnect_is_immediate(void **state)
 {
     struct fixture *f = *state;
@@ -183,6 +204,16 @@ static void the_first_reconnect_is_immediate(void **state)
     UNTIL(f, holder(f) != NULL && holder(f) != dead);
     assert_int_equal(f->retries, 1);
     assert_int_equal(f->waits, 0);
+    uint64_t lasted = uv_now(&f->loop) + CLIENT_LASTED_MS + 1;
+    uv_timer_t clock;
+    uv_timer_init(&f->loop, &clock);
+    uv_timer_start(&clock, on_tick, 20, 20);
+    UNTIL(f, uv_now(&f->loop) > lasted);
+    uv_close((uv_handle_t *)&clock, NULL);
+    uint64_t retries = f->retries;
+    fake_kill(holder(f));
+    UNTIL(f, f->retries > retries);
+    assert_int_equal(f->waits, 0); /* it had lasted, so the next loss is a first one again */
 }
 
 static void when_all_are_dead_it_waits_and_comes_back(void **state)
@@ -376,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(each_death_of_a_server_is_survived_without_loss_or_repeat),
+        T(all_addresses_of_a_name_are_tried),
         T(the_first_reconnect_is_immediate),
         T(when_all_are_dead_it_waits_and_comes_back),
         T(a_close_from_3500_on_is_final),
