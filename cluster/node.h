@@ -95,8 +95,9 @@ struct node_commit {
 
 struct node_reply {
     uint64_t cookie;
-    dun_err err;    /* DUN_OK: committed. DUN_E_OVERLOADED, _TIMEOUT, _UNREADY: temporary, outcome
-                     * unknown for the last two. DUN_E_FULL: a table is at its limit. */
+    dun_err err;    /* DUN_OK: committed. DUN_E_OVERLOADED, _TIMEOUT, _UNREADY: temporary; another
+                     * copy of it may still commit, so retry with the same idempotency key.
+                     * DUN_E_FULL: a table is at its limit, nothing was published. */
     bool duplicate; /* the idempotency key was known; position of the first publish */
     uint64_t seq, epoch; /* seq 0: committed, position unknown */
 };

@@ -1,6 +1,6 @@
 /* cluster/vsr.c: one group's state, its status and the dispatch of events.
- * The phases are in vsr_normal.c, vsr_view_change.c, vsr_recovery.c (with
- * forming) and vsr_transfer.c. */
+ * The phases are in vsr_normal.c, vsr_view_change.c, vsr_recovery.c,
+ * vsr_form.c and vsr_transfer.c. */
 #include "cluster/vsr.h"
 
 #include "base/assert.h"
@@ -171,7 +171,8 @@ static void newer_incarnation(struct vsr *v, uint32_t from)
         if (v->status != VSR_RECOVERING) vsr_recover(v, "the cluster was re-formed without us");
         return;
     }
-    if (p->status == VSR_VIEW_CHANGE && vsr_form_consent(v, p->view.inc))
+    if (p->status != VSR_VIEW_CHANGE) return;
+    if (vsr_form_consent(v, p->view.inc) || vsr_form_follow(v, p))
         vsr_view_change(v, p->view, "consent_to_forming");
 }
 
@@ -201,6 +202,7 @@ static dun_err recv_state(struct vsr *v, uint32_t from, const struct wire_frame 
     struct vsr_peer *p = &v->peers[from];
     if (f->status >= VSR_STATUS_COUNT) return DUN_E_MALFORMED;
     p->valid = true;
+    p->state_ms = v->env->now_ms;
     p->status = (enum vsr_status)f->status;
     p->view = f->view;
     p->log_view = f->log_view;

@@ -48,6 +48,7 @@ enum {
     VSR_FETCH_MS = 300, /* an unanswered fetch request goes out again */
     VSR_FETCH_TRIES_MAX = 4,
     VSR_FORM_SETTLE_MS = 150,    /* what was heard must stand this long before forming */
+    VSR_FORM_AGAIN_MS = 2000,    /* a forming that got nowhere is tried again after */
     VSR_HANDOVER_MS = 500,       /* patience with handing a group over */
     VSR_HANDOVER_WAIT_MS = 2000, /* a view is this old before it is handed back */
     VSR_HANDOVER_WAIT_MS_MAX = 300000,
@@ -95,6 +96,7 @@ struct vsr_peer {
     uint64_t sent;  /* primary: PREPAREd up to here in this view */
     uint64_t commit_sent;
     uint64_t progress_ms;
+    uint64_t state_ms; /* when that STATE came */
 };
 
 enum vsr_fetch_kind {
@@ -112,6 +114,7 @@ struct vsr_fetch {
     uint64_t target;                /* head to reach */
     struct vsr_log stage;           /* operations after our own part */
     uint64_t source_commit;
+    bool whole;    /* nothing of our own log is part of it: ours is emptied at the end */
     bool snapshot; /* snap holds a whole snapshot; the stage goes on from snap_op */
     uint64_t snap_op, snap_total;
     struct dun_buf snap;
@@ -135,10 +138,12 @@ struct vsr {
     struct vsr_peer peers[DUN_VOTERS_MAX];
     struct vsr_fetch fetch;
     uint64_t entered_ms;    /* the present status and view */
+    uint64_t inc_ms;        /* the present incarnation */
     uint64_t change_ms;     /* patience with this view change */
     uint64_t form_since_ms; /* a quorum with state has been missing since; 0 = not */
     uint32_t handover_to;   /* voter; voter_count = none */
     uint64_t handover_ms, handover_wait_ms;
+    bool forming; /* the votes counted do not cover what may be committed: a new epoch */
     bool state_due, ack_due;
     struct dun_buf snap_out; /* snapshot being served; empty = none */
     uint64_t snap_out_op, snap_out_ms;
@@ -200,12 +205,18 @@ void vsr_view_tick(struct vsr *v);
 /* vsr_recovery.c */
 void vsr_recover(struct vsr *v, const char *why);
 void vsr_recover_try(struct vsr *v);
+
+/* vsr_form.c */
 void vsr_form_tick(struct vsr *v);
 bool vsr_form_consent(const struct vsr *v, uint64_t inc);
+bool vsr_form_follow(const struct vsr *v, const struct vsr_peer *p);
 
 /* vsr_transfer.c */
+/* @base: the part of our log that is part of the wanted one; VSR_FETCH_WHOLE: none is known to be.
+ */
 void vsr_fetch_start(struct vsr *v, enum vsr_fetch_kind kind, uint32_t peer, uint64_t base,
                      uint64_t target);
+#define VSR_FETCH_WHOLE UINT64_MAX
 void vsr_fetch_stop(struct vsr *v);
 void vsr_fetch_tick(struct vsr *v);
 void vsr_recv_get_state(struct vsr *v, uint32_t from, const struct wire_frame *f);

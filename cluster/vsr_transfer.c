@@ -48,6 +48,8 @@ void vsr_fetch_start(struct vsr *v, enum vsr_fetch_kind kind, uint32_t peer, uin
     struct vsr_fetch *t = &v->fetch;
     DUN_ASSERT(t->kind == VSR_FETCH_NONE && kind != VSR_FETCH_NONE);
     DUN_ASSERT(peer < v->env->voter_count && peer != v->env->self);
+    t->whole = base == VSR_FETCH_WHOLE;
+    if (t->whole) base = 0;
     DUN_ASSERT(base <= v->log.head);
     t->kind = kind;
     t->peer = peer;
@@ -251,7 +253,7 @@ dun_err vsr_recv_snapshot(struct vsr *v, uint32_t from, const struct wire_frame 
     struct vsr_fetch *t = &v->fetch;
     if (f->total > VSR_SNAPSHOT_BYTES_MAX || f->total == 0) return DUN_E_MALFORMED;
     if (!answers(v, from, f) || t->snapshot) return DUN_OK;
-    if (f->snap_op < v->commit || f->snap_op <= t->stage.head) return DUN_OK;
+    if ((f->snap_op < v->commit && !t->whole) || f->snap_op <= t->stage.head) return DUN_OK;
     if (f->offset == 0 && (t->snap.len == 0 || f->snap_op != t->snap_op)) {
         dun_buf_deinit(&t->snap);
         t->snap_op = f->snap_op;

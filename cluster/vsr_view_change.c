@@ -16,6 +16,7 @@ void vsr_view_change(struct vsr *v, struct vsr_view to, const char *why)
     if (patience > VSR_VIEW_CHANGE_MS_MAX) patience = VSR_VIEW_CHANGE_MS_MAX;
     v->change_ms = patience;
     vsr_fetch_stop(v);
+    if (to.inc != v->view.inc) v->inc_ms = env->now_ms;
     v->view = to;
     v->base = (struct vsr_view){0, 0};
     v->base_op = 0;
@@ -68,6 +69,25 @@ static uint32_t best_log(const struct vsr *v)
     return best;
 }
 
+/* Votes, ours included, that come with state of incarnation @inc. */
+static uint32_t votes_of(const struct vsr *v, uint64_t inc)
+{
+    uint32_t count = inc != 0 && v->log_view.inc == inc ? 1 : 0;
+    for (uint32_t i = 0; i < v->env->voter_count; i++)
+        if (is_vote(v, i) && inc != 0 && v->peers[i].log_view.inc == inc) count++;
+    return count;
+}
+
+/* How much of our log is part of one that ended view @base at @base_op: all up to there when it is
+ * the same view's, else what is committed here, which every log of our incarnation has. Across
+ * incarnations nothing is sure. */
+static uint64_t own_part(const struct vsr *v, struct vsr_view base, uint64_t base_op, uint64_t inc)
+{
+    if (vsr_has_state(v) && vsr_view_cmp(base, v->log_view) == 0)
+        return v->log.head < base_op ? v->log.head : base_op;
+    return v->log_view.inc == inc ? v->commit : VSR_FETCH_WHOLE;
+}
+
 /* A new incarnation starts from the best log there is, so every voter that is heard has to say
  * what it has first; one that does not consent holds it up, for it knows of a quorum. */
 static uint32_t fresh_voters(const struct vsr *v)
@@ -90,14 +110,14 @@ void vsr_votes_count(struct vsr *v)
     if (votes < needed) return;
     uint32_t best = best_log(v);
     struct vsr_view chosen = best == env->self ? v->log_view : v->peers[best].log_view;
-    if (chosen.inc != v->view.inc && votes < fresh_voters(v)) return;
+    v->forming = chosen.inc != v->view.inc && votes_of(v, chosen.inc) < env->quorum;
+    if (v->forming && votes < fresh_voters(v)) return;
     if (best == env->self) {
         vsr_view_start(v);
         return;
     }
-    const struct vsr_peer *p = &v->peers[best];
-    bool prefix = vsr_view_cmp(p->log_view, v->log_view) == 0;
-    vsr_fetch_start(v, VSR_FETCH_START, best, prefix ? v->log.head : v->commit, p->head);
+    vsr_fetch_start(v, VSR_FETCH_START, best, own_part(v, chosen, UINT64_MAX, chosen.inc),
+                    v->peers[best].head);
 }
 
 /* First operation of a new incarnation: what was not on the best log is lost, so every
@@ -122,7 +142,6 @@ void vsr_view_start(struct vsr *v)
     DUN_ASSERT(vsr_primary(v) == env->self);
     struct vsr_view base = v->log_view;
     uint64_t base_op = v->log.head;
-    bool formed = base.inc != v->view.inc;
     vsr_view_enter(v, v->view, base, base_op);
     for (uint32_t i = 0; i < env->voter_count; i++) {
         struct vsr_peer *p = &v->peers[i];
@@ -130,7 +149,7 @@ void vsr_view_start(struct vsr *v)
         p->sent = p->floor = p->commit_sent = v->commit;
         p->progress_ms = env->now_ms;
     }
-    if (formed) {
+    if (v->forming) {
         env->reforms++;
         append_epoch(v);
     }
@@ -162,16 +181,13 @@ void vsr_view_join(struct vsr *v, uint32_t from)
     if (v->fetch.kind != VSR_FETCH_NONE) return;
     const struct vsr_peer *p = &v->peers[from];
     DUN_ASSERT(p->valid && vsr_view_cmp(p->view, v->view) == 0);
-    bool same_log = p->base.inc != 0 && vsr_view_cmp(p->base, v->log_view) == 0;
-    if (same_log && v->log.head >= p->base_op && v->commit <= p->base_op) {
-        vsr_log_truncate(&v->log, p->base_op);
+    uint64_t ours = own_part(v, p->base, p->base_op, p->view.inc);
+    if (ours == p->base_op && p->base.inc != 0 && v->commit <= ours) {
+        vsr_log_truncate(&v->log, ours);
         vsr_view_enter(v, v->view, p->base, p->base_op);
         vsr_backup_commit(v, p->commit);
         return;
     }
-    /* Our part of its log: all of ours when it is a prefix, else what is committed here,
-     * which is committed everywhere. */
-    uint64_t ours = same_log ? v->log.head : v->commit;
     vsr_fetch_start(v, VSR_FETCH_JOIN, from, ours, p->head);
 }
 

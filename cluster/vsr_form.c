@@ -1,0 +1,129 @@
+/* cluster/vsr_form.c: a group without a quorum of memory forms (design 3.4).
+ * A new incarnation is a view change in which voters without memory vote too. A
+ * voter consents, by its vote, at most once per incarnation number and only when
+ * it sees for itself that fewer than a quorum still have state: at once when
+ * every voter is heard, else after loss_timeout.
+ * (1) Nobody consents to an incarnation that is not newer than its own boot, or
+ *     that somebody holds state of: its earlier life may have voted there.
+ * (2) The elect starts from the best log of all voters that are heard; whatever
+ *     is not on it is declared lost by an EPOCH operation. */
+#include "cluster/vsr.h"
+
+struct heard {
+    uint32_t all, with_state;
+    uint64_t inc_max;
+};
+
+/* The newest incarnation somebody holds state of; 0: none. */
+static uint64_t started_inc(const struct vsr *v)
+{
+    uint64_t inc = v->log_view.inc;
+    for (uint32_t i = 0; i < v->env->voter_count; i++) {
+        const struct vsr_peer *p = &v->peers[i];
+        if (i == v->env->self || !p->valid || !v->env->fresh[i]) continue;
+        if (p->log_view.inc > inc) inc = p->log_view.inc;
+    }
+    return inc;
+}
+
+/* One who voted for the incarnation that has started is about to hold its state. */
+static bool counts(enum vsr_status status, struct vsr_view view, struct vsr_view log_view,
+                   uint64_t started)
+{
+    if (status == VSR_RECOVERING) return false;
+    return log_view.inc != 0 || (started != 0 && view.inc == started);
+}
+
+static struct heard hear(const struct vsr *v)
+{
+    const struct vsr_env *env = v->env;
+    uint64_t started = started_inc(v);
+    struct heard h = {1, counts(v->status, v->view, v->log_view, started) ? 1 : 0, v->view.inc};
+    for (uint32_t i = 0; i < env->voter_count; i++) {
+        const struct vsr_peer *p = &v->peers[i];
+        if (i == env->self || !p->valid) continue;
+        if (p->view.inc > h.inc_max) h.inc_max = p->view.inc;
+        /* What was said before the doubt arose does not settle it. */
+        if (!env->fresh[i] || p->state_ms < v->form_since_ms) continue;
+        h.all++;
+        if (counts(p->status, p->view, p->log_view, started)) h.with_state++;
+    }
+    return h;
+}
+
+/* Does anybody heard hold state of @inc? Then it has started, and who has no memory of it must
+ * recover: its vote could lose what its earlier life acknowledged. */
+static bool has_started(const struct vsr *v, uint64_t inc)
+{
+    for (uint32_t i = 0; i < v->env->voter_count; i++) {
+        const struct vsr_peer *p = &v->peers[i];
+        if (i != v->env->self && p->valid && p->log_view.inc >= inc) return true;
+    }
+    return false;
+}
+
+bool vsr_form_consent(const struct vsr *v, uint64_t inc)
+{
+    const struct vsr_env *env = v->env;
+    /* An incarnation from before our boot may be one our earlier life took part in. */
+    if (inc >> 8 <= env->boots[env->self]) return false;
+    struct heard h = hear(v);
+    if (h.with_state >= env->quorum || h.all < env->quorum || v->form_since_ms == 0 ||
+        has_started(v, inc))
+        return false;
+    uint64_t since = env->now_ms - v->form_since_ms;
+    if (h.all == env->voter_count) return since >= VSR_FORM_SETTLE_MS;
+    return env->loss_timeout_ms != 0 && since >= env->loss_timeout_ms;
+}
+
+/* @p went on to a newer incarnation on its own, by a mistake, and there are too few normal peers
+ * left here for it to come back. Both have state of one incarnation: a view change there, voted by
+ * a quorum with such state, is an ordinary one. */
+bool vsr_form_follow(const struct vsr *v, const struct vsr_peer *p)
+{
+    const struct vsr_env *env = v->env;
+    if (!vsr_has_state(v) || p->log_view.inc != v->log_view.inc) return false;
+    uint32_t normal = v->status == VSR_NORMAL ? 1 : 0;
+    for (uint32_t i = 0; i < env->voter_count; i++) {
+        const struct vsr_peer *q = &v->peers[i];
+        if (i != env->self && q->valid && env->fresh[i] && q->status == VSR_NORMAL &&
+            q->view.inc == v->view.inc)
+            normal++;
+    }
+    return normal < env->answers;
+}
+
+/* The most preferred voter that is heard takes the lead, so that attempts do not collide. */
+static bool leads(const struct vsr *v, uint32_t *position)
+{
+    const struct vsr_env *env = v->env;
+    for (uint32_t i = 0; i < env->voter_count; i++) {
+        *position = i;
+        if (v->order[i] == env->self) return true;
+        if (env->fresh[v->order[i]] && v->peers[v->order[i]].valid) return false;
+    }
+    return false;
+}
+
+void vsr_form_tick(struct vsr *v)
+{
+    struct vsr_env *env = v->env;
+    struct heard h = hear(v);
+    if (h.with_state >= env->quorum) {
+        v->form_since_ms = 0;
+        return;
+    }
+    if (v->form_since_ms == 0) v->form_since_ms = env->now_ms;
+    uint32_t position;
+    bool trying = v->status == VSR_VIEW_CHANGE && v->view.inc > v->log_view.inc;
+    if (trying && env->now_ms - v->inc_ms < VSR_FORM_AGAIN_MS) return;
+    uint64_t millis = h.inc_max >> 8; /* above every incarnation and every boot there is */
+    for (uint32_t i = 0; i < env->voter_count; i++)
+        if (env->boots[i] > millis) millis = env->boots[i];
+    if (!leads(v, &position)) return;
+    struct vsr_view to = {((millis + 1) << 8) | env->self, position};
+    if (!vsr_form_consent(v, to.inc)) return;
+    dun_log(env->log, DUN_LOG_INFO, "form group=%u inc=%llu heard=%u with_state=%u", v->group,
+            (unsigned long long)to.inc, h.all, h.with_state);
+    vsr_view_change(v, to, "form");
+}
