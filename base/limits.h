@@ -34,11 +34,15 @@ enum {
     DUN_HISTORY_SIZE_MAX = 1 << 20,
 
     /* replication, per group */
-    DUN_INFLIGHT_MAX = 1024,     /* ops prepared, not yet committed; also the request window */
-    DUN_LOG_SLOTS = 4096,        /* committed ops kept for laggards */
+    DUN_INFLIGHT_MAX = 1024, /* ops prepared, not yet committed; also the request window */
+    DUN_LOG_SLOTS = 4096,    /* committed ops kept for laggards */
+#ifdef DUN_SIM_MUTATIONS
+    DUN_LOG_BYTES_MAX = 32 << 10, /* the simulator's short runs must outgrow the log too */
+#else
     DUN_LOG_BYTES_MAX = 4 << 20, /* and their bytes; beyond it a laggard gets a snapshot */
-    DUN_REQUEST_WINDOW = 4096,   /* request numbers of one origin remembered */
-    DUN_PENDING_MAX = 1 << 16,   /* publishes waiting at one peer, all groups */
+#endif
+    DUN_REQUEST_WINDOW = 4096, /* request numbers of one origin remembered */
+    DUN_PENDING_MAX = 1 << 16, /* publishes waiting at one peer, all groups */
     DUN_SNAPSHOT_CHUNK = 48 * 1024,
     DUN_SNAPSHOTS_OUT_MAX = 8, /* groups one peer serves at a time */
 

@@ -11,6 +11,7 @@
  *            authenticate against malice, and the reader believes nothing anyway. */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "store/mp.h"
 #include "store/retention.h"
 
@@ -112,8 +113,9 @@ void store_snapshot(const struct store *s, uint32_t group, struct dun_buf *out)
         mp_write_array(out, ORIGIN_ELEMENTS);
         write_origin(out, i, g->requests[i]);
     }
-    mp_write_array(out, (uint32_t)g->keys.map.count);
-    for (const struct store_key *k = g->keys.head; k != NULL; k = k->next) {
+    bool drop_keys = DUN_MUTATE(MUTATION_SNAPSHOT_DROPS_KEYS);
+    mp_write_array(out, drop_keys ? 0 : (uint32_t)g->keys.map.count);
+    for (const struct store_key *k = drop_keys ? NULL : g->keys.head; k != NULL; k = k->next) {
         mp_write_array(out, KEY_ELEMENTS);
         write_key(out, k);
     }

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "store/retention.h"
 
 #include <sodium.h>
@@ -106,7 +107,7 @@ static void apply_publish(struct store *s, struct store_group *g, const struct s
         key_hash = store_idempotency_hash(s->hash_key, name, key);
         const struct store_key *known =
             store_idempotency_find(&g->keys, key_hash, name, key, g->clock_ms);
-        if (known != NULL) {
+        if (known != NULL && !DUN_MUTATE(MUTATION_FORGET_IDEMPOTENCY)) {
             out->duplicate = true;
             out->seq = known->seq;
             out->epoch = known->epoch;
@@ -177,6 +178,11 @@ static void apply_once(struct store *s, struct store_group *g, const struct stor
     if (*w == NULL) *w = dun_calloc(1, sizeof **w);
     struct store_request_result position;
     out->err = store_request_check(*w, op->origin_boot, op->request, &position);
+    if (out->err != DUN_OK && DUN_MUTATE(MUTATION_FORGET_REQUESTS)) {
+        out->err = DUN_OK;
+        apply_new(s, g, op, body, out);
+        return;
+    }
     if (out->err != DUN_OK) {
         out->seq = position.seq;
         out->epoch = position.epoch;

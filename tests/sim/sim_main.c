@@ -79,6 +79,12 @@ static bool run_seed(const struct settings *set, uint64_t seed, uint64_t *hash)
 {
     bool ok = run_once(set, seed, false, hash);
     uint64_t again = 0;
+    if (!ok && set->find && dun_mutation != 0) {
+        int mutation = dun_mutation; /* the finding counts if it is the mutation's */
+        dun_mutation = 0;
+        ok = !run_once(set, seed, true, &again);
+        dun_mutation = mutation;
+    }
     if (!set->replay) return ok;
     bool ok_again = run_once(set, seed, true, &again);
     if (ok == ok_again && *hash == again) return ok;
