@@ -80,6 +80,8 @@ struct node {
 
     struct node_out out;
     struct node_packet_slot *packet_slots;
+    char (*forgotten)[DUN_ADDR_MAX + 1]; /* [out.forgotten_count] */
+    uint32_t forgotten_cap;
     uint32_t packet_cap, commit_cap, reply_cap, aux_cap, aux_buf_cap;
     struct node_aux_slot {
         char from_name[DUN_NAME_MAX + 1];
@@ -97,6 +99,7 @@ void node_out_packet(struct node *n, enum node_plane plane, const char *addr, co
 void node_out_commit(struct node *n, uint32_t group, uint64_t op, struct store_msg *msg);
 void node_out_reply(struct node *n, const struct node_reply *reply);
 void node_out_aux(struct node *n, const char *from_name, struct dun_slice bytes);
+void node_out_forget(struct node *n, const char *addr);
 void node_out_deinit(struct node *n);
 
 /* node_peer.c: voters, their boots and packets */

@@ -63,6 +63,13 @@ void node_out_aux(struct node *n, const char *from_name, struct dun_slice bytes)
     dun_buf_slice(&s->bytes, bytes);
 }
 
+void node_out_forget(struct node *n, const char *addr)
+{
+    n->forgotten =
+        grow(n->forgotten, n->out.forgotten_count, &n->forgotten_cap, sizeof *n->forgotten);
+    copy_text(n->forgotten[n->out.forgotten_count++], sizeof *n->forgotten, addr);
+}
+
 const struct node_out *node_out(const struct node *n)
 {
     /* The slots may have moved while they filled: point at them now. */
@@ -81,6 +88,11 @@ const struct node_out *node_out(const struct node *n)
         for (uint32_t i = 0; i < o->aux_count; i++)
             o->auxes[i] =
                 (struct node_aux){m->aux_slots[i].from_name, dun_buf_view(&m->aux_slots[i].bytes)};
+    }
+    if (o->forgotten_count != 0) {
+        o->forgotten = dun_realloc(o->forgotten, m->forgotten_cap * sizeof *o->forgotten);
+        for (uint32_t i = 0; i < o->forgotten_count; i++)
+            o->forgotten[i] = m->forgotten[i];
     }
     return o;
 }
@@ -114,6 +126,8 @@ void node_out_deinit(struct node *n)
         dun_buf_deinit(&n->aux_slots[i].bytes);
     dun_free(n->packet_slots);
     dun_free(n->aux_slots);
+    dun_free(n->forgotten);
+    dun_free(n->out.forgotten);
     dun_free(n->out.packets);
     dun_free(n->out.commits);
     dun_free(n->out.replies);

@@ -271,8 +271,10 @@ static void swim_event(struct node *n, enum swim_event_type type, const struct s
     case SWIM_EV_LEFT:
         dun_log(n->config.log, DUN_LOG_INFO, "peer_%s peer=%s",
                 type == SWIM_EV_DEAD ? "dead" : "left", m->name);
+        node_out_forget(n, m->addr);
         if (!voter) return;
         n->voters[i].suspect = true;
+        if (n->voters[i].addr[0] != '\0') node_out_forget(n, n->voters[i].addr);
         if (type == SWIM_EV_LEFT) n->voters[i].link_lost = true;
         return;
     case SWIM_EV_CONFLICT:

@@ -172,6 +172,8 @@ static bool take_snapshot(struct vsr *v)
         return false;
     }
     v->commit = t->snap_op;
+    uint64_t clock_ms = store_group_clock(v->env->store, v->group);
+    if (clock_ms > v->log_time_ms) v->log_time_ms = clock_ms;
     vsr_log_reset(&v->log, t->snap_op);
     v->env->snapshots_in++;
     v->env->on_resync(v->env, v->group);
@@ -252,10 +254,12 @@ dun_err vsr_recv_snapshot(struct vsr *v, uint32_t from, const struct wire_frame 
 {
     struct vsr_fetch *t = &v->fetch;
     if (f->total > VSR_SNAPSHOT_BYTES_MAX || f->total == 0) return DUN_E_MALFORMED;
-    if (!answers(v, from, f) || t->snapshot) return DUN_OK;
+    if (!answers(v, from, f)) return DUN_OK;
     if ((f->snap_op < v->commit && !t->whole) || f->snap_op <= t->stage.head) return DUN_OK;
+    /* The first one, or a newer one because the log moved on past the last. */
     if (f->offset == 0 && (t->snap.len == 0 || f->snap_op != t->snap_op)) {
         dun_buf_deinit(&t->snap);
+        t->snapshot = false;
         t->snap_op = f->snap_op;
         t->snap_total = f->total;
     }

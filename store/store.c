@@ -251,6 +251,12 @@ uint64_t store_group_epoch(const struct store *s, uint32_t group)
     return s->groups[group].epoch;
 }
 
+uint64_t store_group_clock(const struct store *s, uint32_t group)
+{
+    DUN_ASSERT(group < s->group_count);
+    return s->groups[group].clock_ms;
+}
+
 void store_stats(const struct store *s, struct store_stats *out)
 {
     *out = (struct store_stats){.channels = s->total.channels,

@@ -103,6 +103,8 @@ void store_reset(struct store *s, uint32_t group);
 
 uint64_t store_group_epoch(const struct store *s,
                            uint32_t group); /* reader; 0 before the first EPOCH */
+/* Reader. Newest time_ms applied; 0 = none. */
+uint64_t store_group_clock(const struct store *s, uint32_t group);
 uint64_t store_digest(const struct store *s, uint32_t group);
 
 struct store_stats {
