@@ -1,9 +1,10 @@
 /* cmd/dunlin_bench_recover.c: what clients and publishers notice when a peer dies.
- * Subscribers with the full client library spread over the servers; one publisher
- * sends one message after the other through HTTP, with idempotency keys. Then one
- * peer is killed with SIGKILL. Measured: the longest time without an acknowledged
- * publish, how long each of its subscribers took to be subscribed again, and
- * whether any message was lost, repeated or out of order. */
+ * Subscribers with the full client library spread over the servers. There are several
+ * channels, so that the killed peer was the primary of some, each with a publisher that
+ * sends one message after the other through HTTP, with idempotency keys. Then one peer is
+ * killed with SIGKILL. Measured: the longest time a channel had no acknowledged publish, how
+ * long each of the peer's subscribers took to be subscribed again, and whether any message
+ * was lost, repeated or out of order. */
 #include "cmd/dunlin_args.h"
 
 #include "base/alloc.h"
@@ -23,13 +24,24 @@ enum {
     RECOVER_BEFORE_MS = 1000,
     RECOVER_SETUP_MS = 30 * 1000,
     RECOVER_SETTLE_MS = 20 * 1000, /* for the last message to arrive everywhere */
-    RECOVER_PACE_MS = 2,           /* between an answer and the next publish */
+    RECOVER_PACE_MS = 10,          /* between an answer and the next publish */
+    RECOVER_FEEDS = 16,            /* channels: every peer is the primary of some, nearly surely */
 };
 
 struct recover;
 
+struct recover_feed {
+    struct recover *all;
+    char channel[DUN_CHANNEL_MAX + 8];
+    uint64_t last_seq;
+    double last_ack_s;
+    bool in_flight;
+    uv_timer_t pace;
+};
+
 struct recover_client {
     struct recover *all;
+    struct recover_feed *feed;
     struct client *client;
     struct client_sub *sub;
     uint64_t first, last, received, wrong; /* seq; count; out of order */
@@ -46,15 +58,16 @@ struct recover {
     uint64_t count, pid, after_ms;
     const char *channel;
     uint32_t up;
-    bool publishing, failed, in_flight;
-    uint64_t acked, last_seq, attempts;
-    double killed_s, last_ack_s, gap_s;
-    uv_timer_t pace, timer;
+    struct recover_feed feeds[RECOVER_FEEDS];
+    bool publishing, failed;
+    uint64_t acked, attempts;
+    double killed_s, gap_s;
+    uv_timer_t timer;
     bool timer_over;
     char error[CLIENT_URL_MAX + CLIENT_WHY_MAX];
 };
 
-static void publish_next(struct recover *r);
+static void publish_next(struct recover_feed *f);
 
 static void fail(struct recover *r, const char *text)
 {
@@ -128,11 +141,12 @@ static void on_pace(uv_timer_t *t)
 
 static void on_published(void *ctx, const struct client_http_result *res)
 {
-    struct recover *r = ctx;
+    struct recover_feed *f = ctx;
+    struct recover *r = f->all;
     struct json_member result, offset;
     double now = bench_seconds();
     char text[200];
-    r->in_flight = false;
+    f->in_flight = false;
     r->attempts += res->attempts;
     if (res->e != DUN_OK) {
         fail(r, res->why);
@@ -140,7 +154,7 @@ static void on_published(void *ctx, const struct client_http_result *res)
     }
     if (json_check_type(res->body, JSON_OBJECT) != DUN_OK ||
         !json_find(res->body, "result", &result) || !json_find(result.value, "offset", &offset) ||
-        json_get_u64(offset.value, &r->last_seq) != DUN_OK) {
+        json_get_u64(offset.value, &f->last_seq) != DUN_OK) {
         (void)snprintf(text, sizeof text, "a publish was answered with HTTP %d %.*s", res->status,
                        (int)(res->body.len < 120 ? res->body.len : 120),
                        (const char *)res->body.data);
@@ -149,20 +163,21 @@ static void on_published(void *ctx, const struct client_http_result *res)
     }
     r->acked++;
     if (r->killed_s > 0) {
-        double since = r->last_ack_s > r->killed_s ? r->last_ack_s : r->killed_s;
+        double since = f->last_ack_s > r->killed_s ? f->last_ack_s : r->killed_s;
         if (now - since > r->gap_s) r->gap_s = now - since;
     }
-    r->last_ack_s = now;
-    if (r->publishing) uv_timer_start(&r->pace, on_pace, RECOVER_PACE_MS, 0);
+    f->last_ack_s = now;
+    if (r->publishing) uv_timer_start(&f->pace, on_pace, RECOVER_PACE_MS, 0);
 }
 
-static void publish_next(struct recover *r)
+static void publish_next(struct recover_feed *f)
 {
+    struct recover *r = f->all;
     char key[CLIENT_KEY_LEN + 1], data[64];
     struct dun_buf body = {0};
     client_publish_key(key);
     (void)snprintf(data, sizeof data, "{\"n\":%" PRIu64 "}", r->acked);
-    client_publish_body(&body, dun_slice_str(r->channel), dun_slice_str(data), key);
+    client_publish_body(&body, dun_slice_str(f->channel), dun_slice_str(data), key);
     const struct client_http_options o = {.servers = &r->servers,
                                           .method = "POST",
                                           .path = "/api/publish",
@@ -171,8 +186,8 @@ static void publish_next(struct recover *r)
                                           .connect_ms = 500,
                                           .answer_ms = 5000,
                                           .max_ms = 20 * 1000};
-    r->in_flight = true;
-    (void)client_http_start(&r->loop, &o, &r->prng, on_published, r);
+    f->in_flight = true;
+    (void)client_http_start(&r->loop, &o, &r->prng, on_published, f);
     dun_buf_deinit(&body);
 }
 
@@ -192,8 +207,10 @@ static bool all_up(const struct recover *r)
 static bool all_read(const struct recover *r)
 {
     for (uint64_t i = 0; i < r->count; i++)
-        if (r->clients[i].last < r->last_seq) return false;
-    return !r->in_flight;
+        if (r->clients[i].last < r->clients[i].feed->last_seq) return false;
+    for (int i = 0; i < RECOVER_FEEDS; i++)
+        if (r->feeds[i].in_flight) return false;
+    return true;
 }
 
 static bool never(const struct recover *r)
@@ -220,6 +237,7 @@ static void start_clients(struct recover *r)
         struct recover_client *c = &r->clients[i];
         char why[CLIENT_WHY_MAX];
         c->all = r;
+        c->feed = &r->feeds[i % RECOVER_FEEDS];
         const struct client_options o = {.servers = r->s.servers,
                                          .token = r->s.token,
                                          .connect_ms = 500,
@@ -230,7 +248,8 @@ static void start_clients(struct recover *r)
                                          .retrying = on_retrying,
                                          .closed = on_closed};
         if (client_create(&r->loop, &o, &c->client, why, sizeof why) != DUN_OK) fail(r, why);
-        if (!r->failed && client_subscribe(c->client, r->channel, NULL, NULL, &c->sub) != DUN_OK)
+        if (!r->failed &&
+            client_subscribe(c->client, c->feed->channel, NULL, NULL, &c->sub) != DUN_OK)
             fail(r, "the channel name is not allowed");
     }
 }
@@ -242,7 +261,8 @@ static int run(struct recover *r)
         return dunlin_fail(EXIT_UNAVAILABLE, "bench recover: %s",
                            r->failed ? r->error : "not all subscribers were up after 30 s");
     r->publishing = true;
-    publish_next(r);
+    for (int i = 0; i < RECOVER_FEEDS; i++)
+        publish_next(&r->feeds[i]);
     (void)run_until(r, never, RECOVER_BEFORE_MS);
     if (!r->failed && kill((pid_t)r->pid, SIGKILL) != 0)
         return dunlin_fail(EXIT_USAGE, "bench recover: cannot kill process %" PRIu64 ": %s", r->pid,
@@ -263,7 +283,7 @@ static void report(struct recover *r)
         const struct recover_client *c = &r->clients[i];
         hit += c->was_lost;
         wrong += c->wrong;
-        behind += c->last < r->last_seq;
+        behind += c->last < c->feed->last_seq;
         if (c->resumed_s > 0) ms[resumed++] = c->resumed_s * 1000;
     }
     bench_sort(ms, resumed);
@@ -279,7 +299,7 @@ static void report(struct recover *r)
     } else {
         printf("%" PRIu64 " of %" PRIu64 " subscribers lost their peer; %" PRIu64 " resumed\n"
                "resumed after the kill:   p50 %.0f ms, p99 %.0f ms\n"
-               "longest time without an acknowledged publish: %.0f ms\n"
+               "longest time a channel had no acknowledged publish: %.0f ms\n"
                "messages: %" PRIu64 " acknowledged in %" PRIu64 " attempts; %" PRIu64
                " lost, repeated or out of order; %" PRIu64 " subscribers without the last one\n",
                hit, r->count, resumed, p50, p99, r->gap_s * 1000, r->acked, r->attempts, wrong,
@@ -292,9 +312,15 @@ static int whole_run(struct recover *r)
 {
     int rc = uv_loop_init(&r->loop);
     DUN_ASSERT(rc == 0);
-    (void)uv_timer_init(&r->loop, &r->pace);
+    for (int i = 0; i < RECOVER_FEEDS; i++) {
+        struct recover_feed *f = &r->feeds[i];
+        f->all = r;
+        (void)snprintf(f->channel, sizeof f->channel, "%s%d", r->channel, i);
+        (void)uv_timer_init(&r->loop, &f->pace);
+        f->pace.data = f;
+    }
     (void)uv_timer_init(&r->loop, &r->timer);
-    r->pace.data = r->timer.data = r;
+    r->timer.data = r;
     r->clients = dun_calloc(r->count, sizeof *r->clients);
     client_seed(&r->prng);
     int status = run(r);
@@ -302,7 +328,8 @@ static int whole_run(struct recover *r)
     r->publishing = false;
     for (uint64_t i = 0; i < r->count; i++)
         if (r->clients[i].client != NULL) client_destroy(r->clients[i].client, NULL, NULL);
-    uv_close((uv_handle_t *)&r->pace, NULL);
+    for (int i = 0; i < RECOVER_FEEDS; i++)
+        uv_close((uv_handle_t *)&r->feeds[i].pace, NULL);
     uv_close((uv_handle_t *)&r->timer, NULL);
     while (uv_loop_alive(&r->loop))
         (void)uv_run(&r->loop, UV_RUN_DEFAULT);
@@ -325,7 +352,7 @@ int dunlin_bench_recover(int argc, char **argv)
         {"clients", OPT_NUMBER, "N", "subscribers (300)", &r->count, 1, RECOVER_CLIENTS_MAX},
         {"after", OPT_NUMBER, "MS", "go on publishing that long after the kill (5000)",
          &r->after_ms, 100, 600 * 1000},
-        {"channel", OPT_TEXT, "NAME", "where to (bench)", &r->channel, 0, 0},
+        {"channel", OPT_TEXT, "NAME", "where to: NAME0, NAME1, ... (bench)", &r->channel, 0, 0},
     };
     const struct dunlin_args args = {
         .usage = "bench recover --pid PID --server URL,URL,URL [OPTION]...",
@@ -342,6 +369,8 @@ int dunlin_bench_recover(int argc, char **argv)
         } else if (r->pid == 0) {
             status = dunlin_fail(EXIT_USAGE, "bench recover: --pid PID is missing; dunlin dev "
                                              "prints the pid of each peer");
+        } else if (strlen(r->channel) + 4 > DUN_CHANNEL_MAX) {
+            status = dunlin_fail(EXIT_USAGE, "bench recover: --channel is too long");
         } else if (r->servers.count < 2) {
             status = dunlin_fail(EXIT_USAGE, "bench recover: --server must name at least two "
                                              "servers, or there is nobody to go on with");
