@@ -169,7 +169,7 @@ static void spread(struct core *c, const char *from_name, struct dun_slice bytes
     uint32_t workers = c->l->config.workers;
     struct loop_heard *m = dun_malloc(sizeof *m + bytes.len);
     atomic_init(&m->refs, workers + 1);
-    snprintf(m->from_name, sizeof m->from_name, "%s", from_name);
+    snprintf(m->name, sizeof m->name, "%s", from_name);
     m->len = bytes.len;
     memcpy(m->bytes, bytes.data, bytes.len);
     for (uint32_t i = 0; i < workers; i++) {
@@ -291,10 +291,14 @@ static void on_packet(struct core *c, const struct loop_packet *p)
 static void on_cast(struct core *c, const struct loop_heard *m, uint32_t worker)
 {
     struct node_event ev = {.type = NODE_EV_CAST};
+    bool all = m->name[0] == '\0', here = strcmp(m->name, c->nc.name) == 0;
+    ev.cast.to_name = all ? NULL : m->name;
     ev.cast.bytes = dun_slice(m->bytes, m->len);
-    dun_err e = step(c, &ev);
-    (void)e; /* whoever asked has a deadline */
-    spread(c, c->nc.name, ev.cast.bytes, worker);
+    if (!here) {
+        dun_err e = step(c, &ev);
+        (void)e; /* whoever asked has a deadline */
+    }
+    if (all || here) spread(c, c->nc.name, ev.cast.bytes, worker);
 }
 
 static void begin_drain(struct core *c)

@@ -37,7 +37,7 @@ struct loop_replies {
 
 struct loop_heard {
     atomic_uint refs;
-    char from_name[DUN_NAME_MAX + 1];
+    char name[DUN_NAME_MAX + 1]; /* who sent it; in CORE_CAST whom it is for, "" = all */
     size_t len;
     uint8_t bytes[];
 };

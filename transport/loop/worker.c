@@ -396,7 +396,7 @@ static void handle(struct worker *w, struct inbox_item *item)
         return;
     case WORKER_FAIL_PENDING: session_hub_fail_pending(&w->hub, (dun_err)(-(int)item->arg)); return;
     case WORKER_HEARD:
-        session_hub_heard(&w->hub, m->from_name, dun_slice(m->bytes, m->len));
+        session_hub_heard(&w->hub, m->name, dun_slice(m->bytes, m->len));
         return;
     case WORKER_DRAIN: begin_drain(w); return;
     case WORKER_STOP: end(w); return;
@@ -491,12 +491,12 @@ static void ops_status(void *ctx, struct session_status *out)
     }
 }
 
-static dun_err ops_cast(void *ctx, struct dun_slice bytes)
+static dun_err ops_cast(void *ctx, const char *to_name, struct dun_slice bytes)
 {
     struct worker *w = ctx;
     struct loop_heard *m = dun_malloc(sizeof *m + bytes.len);
     atomic_init(&m->refs, 1);
-    m->from_name[0] = '\0';
+    snprintf(m->name, sizeof m->name, "%s", to_name == NULL ? "" : to_name);
     m->len = bytes.len;
     memcpy(m->bytes, bytes.data, bytes.len);
     struct inbox_item item = {

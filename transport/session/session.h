@@ -81,8 +81,9 @@ struct session_ops {
      * Errors: DUN_E_OVERLOADED. */
     dun_err (*submit)(void *ctx, uint64_t cookie, const struct session_publish *p);
     void (*status)(void *ctx, struct session_status *out);
-    /* Sends opaque bytes to all other peers; NULL: there is no way. Errors: DUN_E_OVERLOADED. */
-    dun_err (*cast)(void *ctx, struct dun_slice bytes);
+    /* Sends opaque bytes to the other workers of @to_name, or with NULL to those of all peers.
+     * May be lost. Errors: DUN_E_OVERLOADED. */
+    dun_err (*cast)(void *ctx, const char *to_name, struct dun_slice bytes);
 };
 
 struct session;

@@ -44,6 +44,12 @@ static void answer_error(struct session *s, enum cmd_error code, const char *det
 
 /* ---- publish, broadcast ---- */
 
+/* Of a publish: the namespace may be unknown. */
+static enum cmd_error code_of(dun_err e)
+{
+    return e == DUN_E_UNKNOWN ? CMD_ERR_UNKNOWN_CHANNEL : session_error_of(e);
+}
+
 static void finish_call(struct session *s, const struct session_api_call *call)
 {
     char epoch[SESSION_EPOCH_MAX];
@@ -52,7 +58,7 @@ static void finish_call(struct session *s, const struct session_api_call *call)
     if (!call->broadcast) {
         const struct outcome *o = &call->at[0];
         if (o->err != DUN_OK) {
-            answer_error(s, session_error_of(o->err), dun_err_text(o->err), call->transport);
+            answer_error(s, code_of(o->err), dun_err_text(o->err), call->transport);
             return;
         }
         session_epoch_text(o->epoch, epoch);
@@ -67,7 +73,7 @@ static void finish_call(struct session *s, const struct session_api_call *call)
         if (o->err == DUN_OK) {
             api_responses_item(b, &w, o->seq, dun_slice_str(epoch));
         } else {
-            api_responses_error(b, &w, session_error_of(o->err));
+            api_responses_error(b, &w, code_of(o->err));
         }
     }
     api_responses_end(b, &w);
@@ -109,11 +115,6 @@ static dun_err submit(struct session *s, struct session_api_call *call, uint32_t
     call->at[tag].seq = store_namespace_has_history(ns) ? 0 : UINT64_MAX;
     call->outstanding++;
     return DUN_OK;
-}
-
-static enum cmd_error code_of(dun_err e)
-{
-    return e == DUN_E_UNKNOWN ? CMD_ERR_UNKNOWN_CHANNEL : session_error_of(e);
 }
 
 static void publish(struct session *s, const struct api_publish *q, bool transport)
@@ -186,7 +187,7 @@ static void presence(struct session *s, struct dun_slice channel, bool stats, bo
         session_http_wait(s, call); /* before asking: the answer may come at once */
         dun_err e = session_presence_ask(s, 0, stats, channel);
         if (e == DUN_OK) return;
-        code = code_of(e);
+        code = session_error_of(e);
     }
     answer_error(s, code, NULL, transport);
 }
