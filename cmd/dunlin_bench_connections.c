@@ -79,6 +79,8 @@ int dunlin_bench_connections(int argc, char **argv)
                    "the server's process took for each.",
         .opts = opts,
         .opt_count = DUN_COUNT(opts),
+        .more = "Measure a freshly started server: memory that earlier connections gave back is\n"
+                "used again, and then does not show.",
     };
     struct dunlin_parsed p;
     struct client_servers servers;

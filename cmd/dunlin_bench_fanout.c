@@ -132,6 +132,9 @@ int dunlin_bench_fanout(int argc, char **argv)
             "send() calls to as many sockets. The ratio is what matters.",
         .opts = opts,
         .opt_count = DUN_COUNT(opts),
+        .more =
+            "With a window the server packs several messages into one write, which the reference\n"
+            "does not. --window 1 compares one write with one send().",
     };
     struct dunlin_parsed p;
     char why[CLIENT_WHY_MAX];
