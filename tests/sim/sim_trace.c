@@ -90,11 +90,12 @@ static void trace_frame(struct sim *s, const char *from, const char *to, const s
                  " %s log_view=%" PRIu64 ".%" PRIu64 " base=%" PRIu64 ".%" PRIu64 "@%" PRIu64,
                  f->status < DUN_COUNT(status) ? status[f->status] : "?", f->log_view.inc & 0xffff,
                  f->log_view.num, f->base.inc & 0xffff, f->base.num, f->base_op);
-    sim_tracef(s,
-               "%s>%s %s group=%u view=%" PRIu64 ".%" PRIu64 "%s head=%" PRIu64 " commit=%" PRIu64
-               " first=%" PRIu64 " count=%u snap=%" PRIu64 " offset=%" PRIu64,
-               from, to, frame_names[f->type], f->group, f->view.inc & 0xffff, f->view.num, text,
-               f->head, f->commit, f->first_op, f->entry_count, f->snap_op, f->offset);
+    sim_tracef(
+        s,
+        "%s>%s %s group=%u view=%" PRIu64 ".%" PRIu64 "%s head=%" PRIu64 " commit=%" PRIu64
+        " first=%" PRIu64 " count=%u snap=%" PRIu64 " offset=%" PRIu64 " of %" PRIu64 " bytes=%zu",
+        from, to, frame_names[f->type], f->group, f->view.inc & 0xffff, f->view.num, text, f->head,
+        f->commit, f->first_op, f->entry_count, f->snap_op, f->offset, f->total, f->bytes.len);
 }
 
 void sim_trace_packet(struct sim *s, const struct sim_packet *p)
