@@ -158,6 +158,7 @@ story('a second peer of one name stops with 78 and names the first; the first go
   await twin.plan();
   const [second] = twin.peers;
   twin.voters = cluster.voters;
+  const begun = performance.now();
   second.extra = ['--join', n2.gossipAddr];
   second.start();
   second.expectExit = true;
@@ -167,6 +168,7 @@ story('a second peer of one name stops with 78 and names the first; the first go
     second.log.some((line) => line.includes('n1') && line.includes(n1.gossipAddr)),
     `no line names ${n1.gossipAddr}:\n${second.log.join('\n')}`,
   );
+  console.log(`the twin ended after ${(performance.now() - begun).toFixed(0)} ms`);
   assert.equal((await n1.readyz()).status, 200);
   for (let n = 1; n < 20; n++) assert.equal((await call(n1, 'publish', DATA)).offset, n);
   await cluster.stop();

@@ -6,13 +6,14 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { dunlind } from './env.mjs';
 import { request } from './http.mjs';
 import { until, within } from './wait.mjs';
 
 const LOG_LINES_MAX = 2000;
 const PRINTED_LINES = 60;
+const NOISE = / form group=/; // one line for each of 64 groups
 const children = new Set();
 const started = [];
 let scratch;
@@ -246,7 +247,8 @@ export class Cluster {
   printLogs() {
     for (const peer of this.peers) {
       console.error(`\n==== ${peer.name} ${peer.clientAddr}: last log lines`);
-      console.error(peer.log.slice(-PRINTED_LINES).join('\n'));
+      const lines = peer.log.filter((line) => !NOISE.test(line));
+      console.error(lines.slice(-PRINTED_LINES).join('\n'));
     }
   }
 }
@@ -262,27 +264,36 @@ export async function startCluster(options) {
   }
 }
 
-let reported = false;
+let failed = false;
+let pending = 0;
+const EXIT_MS = 1500;
 
-/** A test whose failure shows what the peers said. */
+/** A test whose failure shows what its peers said. The clusters it started end with it; after the last
+ *  test everything does, and what a failed test left open does not keep the process. */
 export function story(name, fn) {
+  pending++;
   test(name, async (t) => {
+    const shared = started.length;
     try {
       await fn(t);
-      for (const c of started)
-        if (c.surprises.length > 0) throw new Error(`a peer died: ${c.surprises.join('; ')}`);
+      const surprises = started.flatMap((c) => c.surprises.splice(0));
+      if (surprises.length > 0) throw new Error(`a peer died: ${surprises.join('; ')}`);
     } catch (error) {
-      if (!reported) {
-        for (const c of started) c.printLogs();
-        console.error(`\n==== ${name}\n${error.stack}\n`);
-      }
-      reported = true;
+      const own = started.slice(shared);
+      for (const cluster of own.length > 0 ? own : started) cluster.printLogs();
+      console.error(`\n==== ${name}\n${error?.stack ?? error?.message ?? error}\n`);
+      failed = true;
       throw error;
+    } finally {
+      for (const cluster of started.splice(shared)) await cluster.stop();
+      if (--pending === 0) await end();
     }
   });
 }
 
-after(async () => {
+async function end() {
   for (const cluster of started) await cluster.stop();
   killAll();
-});
+  const timer = setTimeout(() => process.exit(failed ? 1 : 0), EXIT_MS);
+  if (!failed) timer.unref();
+}

@@ -60,9 +60,12 @@ export class Publisher {
     }
   }
 
-  async #one(n) {
-    const channel = this.channels[n % this.channels.length];
-    const id = `m${n}`;
+  #one(n) {
+    return this.send(this.channels[n % this.channels.length], `m${n}`, n);
+  }
+
+  /** One message, through the peer at @n first; resolves when it is acknowledged. */
+  async send(channel, id, n) {
     const body = JSON.stringify({
       channel,
       data: this.padding === '' ? { id } : { id, padding: this.padding },
