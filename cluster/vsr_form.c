@@ -123,7 +123,7 @@ void vsr_form_tick(struct vsr *v)
     if (!leads(v, &position)) return;
     struct vsr_view to = {((millis + 1) << 8) | env->self, position};
     if (!vsr_form_consent(v, to.inc)) return;
-    dun_log(env->log, DUN_LOG_INFO, "form group=%u inc=%llu heard=%u with_state=%u", v->group,
+    dun_log(env->log, DUN_LOG_DEBUG, "form group=%u inc=%llu heard=%u with_state=%u", v->group,
             (unsigned long long)to.inc, h.all, h.with_state);
     vsr_view_change(v, to, "form");
 }
