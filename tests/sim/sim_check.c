@@ -237,8 +237,11 @@ static void check_commit(struct sim *s, struct sim_peer *p, const struct node_co
                      c->op, p->range_last[c->group]);
         pass(s, p, c->group, h, c->op);
         cursor_check(s, p, &now);
+        uint32_t index = (uint32_t)(h - s->groups[c->group].histories);
+        /* A log that went over into a new incarnation: only from here on it is that one's. */
+        if (p->range_incarnation[c->group] != index) p->range_first[c->group] = c->op;
+        p->range_incarnation[c->group] = index;
         p->range_last[c->group] = c->op;
-        p->range_incarnation[c->group] = (uint32_t)(h - s->groups[c->group].histories);
     }
     p->cursor[channel] = (struct sim_cursor){true, now.epoch, now.seq};
 }
