@@ -80,6 +80,8 @@ static void fill_members(const struct core *c, struct session_status *st)
         snprintf(o->client_addr, sizeof o->client_addr, "%.*s", (int)addr.len,
                  addr.len == 0 ? "" : (const char *)addr.data);
         o->state = m.state;
+        for (uint32_t v = 0; v < c->nc.voter_count; v++)
+            if (strcmp(c->nc.voters[v], m.name) == 0) o->voter = true;
         o->boot = m.boot;
     }
 }

@@ -107,6 +107,7 @@ dun_err loop_create(struct loop **out, const struct loop_config *c, char *why, s
     l->config = *c;
     struct session_options *o = &l->config.session;
     o->group_count = c->group_count;
+    o->worker_count = c->workers;
     if (o->ping_s == 0) o->ping_s = 25;
     if (o->pong_s == 0) o->pong_s = 8;
     if (o->stale_s == 0) o->stale_s = 10;

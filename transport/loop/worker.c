@@ -395,9 +395,7 @@ static void handle(struct worker *w, struct inbox_item *item)
         if (!w->draining) session_hub_serving(&w->hub, item->arg != 0);
         return;
     case WORKER_FAIL_PENDING: session_hub_fail_pending(&w->hub, (dun_err)(-(int)item->arg)); return;
-    case WORKER_HEARD:
-        session_hub_heard(&w->hub, m->name, dun_slice(m->bytes, m->len));
-        return;
+    case WORKER_HEARD: session_hub_heard(&w->hub, m->name, dun_slice(m->bytes, m->len)); return;
     case WORKER_DRAIN: begin_drain(w); return;
     case WORKER_STOP: end(w); return;
     }

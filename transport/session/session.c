@@ -166,6 +166,7 @@ static void timer(struct session *s)
 void session_hub_tick(struct session_hub *h)
 {
     uint64_t now_s = session_now_s(h);
+    session_presence_tick(h);
     if (h->wheel_s + SESSION_WHEEL_SLOTS < now_s) h->wheel_s = now_s - SESSION_WHEEL_SLOTS;
     while (h->wheel_s < now_s) {
         h->wheel_s++;
@@ -195,6 +196,7 @@ void session_deinit(struct session *s)
 {
     struct session_hub *h = s->hub;
     session_pending_drop(s);
+    session_presence_forget(s);
     if (s->proto->client) h->client_count--;
     s->proto->deinit(s);
     while (s->subs != NULL)
@@ -252,7 +254,7 @@ void session_set_blocked(struct session *s, bool blocked)
     if (s->in.len > 0) session_resume(s);
 }
 
-static size_t input_all(struct session *s, uint8_t *data, size_t len)
+static size_t input_steps(struct session *s, uint8_t *data, size_t len)
 {
     size_t used = 0;
     for (;;) {
@@ -263,6 +265,15 @@ static size_t input_all(struct session *s, uint8_t *data, size_t len)
         if (s->proto->client) s->hub->client_count++; /* session_deinit counts it out */
         if (s->phase != SESSION_OPEN) return used;
     }
+}
+
+static size_t input_all(struct session *s, uint8_t *data, size_t len)
+{
+    DUN_ASSERT(!s->in_input);
+    s->in_input = true;
+    size_t used = input_steps(s, data, len);
+    s->in_input = false;
+    return used;
 }
 
 void session_receive(struct session *s, uint8_t *data, size_t len)
@@ -282,6 +293,7 @@ void session_receive(struct session *s, uint8_t *data, size_t len)
 
 void session_resume(struct session *s)
 {
+    if (s->in_input) return; /* an answer that came at once; the input goes on by itself */
     if (s->phase == SESSION_OPEN && s->in.len > 0) session_receive(s, NULL, 0);
     session_mark_dirty(s); /* wants_read may have changed */
 }

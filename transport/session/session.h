@@ -46,7 +46,7 @@ struct session_options {
     uint32_t origin_count;
     const struct store_namespace *namespaces;
     uint32_t namespace_count;
-    uint32_t group_count;
+    uint32_t group_count, worker_count;
     uint32_t ping_s, pong_s, stale_s; /* 0 = 25, 8, 10 */
 };
 
@@ -58,6 +58,7 @@ struct session_member {
     char name[DUN_NAME_MAX + 1];
     char client_addr[DUN_ADDR_MAX + 1];
     enum swim_state state;
+    bool voter;
     uint64_t boot;
 };
 
@@ -91,6 +92,7 @@ struct session_sub;
 struct session_proto;
 struct session_pending;
 struct session_chunk;
+struct session_presence;
 
 struct session_hub {
     const struct session_options *options;
@@ -147,7 +149,8 @@ struct session {
     uint16_t sub_count, pending_count;
     uint8_t phase;
     bool is_dirty, is_lagging;
-    bool blocked; /* the worker waits for the socket to become writable */
+    bool in_input; /* a protocol works on input; it must not be entered again */
+    bool blocked;  /* the worker waits for the socket to become writable */
 };
 
 void session_hub_init(struct session_hub *h, const struct session_options *options,

@@ -192,16 +192,20 @@ static void presence(struct session *s, struct dun_slice channel, bool stats, bo
     answer_error(s, code, NULL, transport);
 }
 
-void session_api_presence(struct session *s, bool stats, const struct cmd_client_info *list,
-                          uint32_t count, uint32_t users)
+void session_api_presence(struct session *s, enum cmd_error code, bool stats,
+                          const struct cmd_client_info *list, uint32_t count, uint32_t users)
 {
     struct dun_buf *b = body_of(s);
-    if (stats) {
-        api_write_presence_stats(b, count, users);
+    if (code != 0) {
+        answer_error(s, code, NULL, session_http_call(s)->transport);
     } else {
-        api_write_presence(b, list, count);
+        if (stats) {
+            api_write_presence_stats(b, count, users);
+        } else {
+            api_write_presence(b, list, count);
+        }
+        answer(s);
     }
-    answer(s);
     session_resume(s);
 }
 

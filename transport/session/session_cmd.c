@@ -207,6 +207,7 @@ static void start(struct session *s, struct session_sub *sub, uint32_t id,
         dun_free(sub->parked);
         sub->parked = NULL;
         write_started(s, id, sub, resume, was_recovering, &st);
+        session_ws_flush(s); /* the answer comes before the client's own join */
         session_presence_joined(sub);
     }
     session_start_deinit(&st);
@@ -402,10 +403,12 @@ static void on_presence(struct session *s, const struct cmd *c, bool stats)
     if (code != 0) fail(s, c->id, code);
 }
 
-void session_cmd_presence(struct session *s, uint32_t id, bool stats,
+void session_cmd_presence(struct session *s, uint32_t id, enum cmd_error code, bool stats,
                           const struct cmd_client_info *list, uint32_t count, uint32_t users)
 {
-    if (stats) {
+    if (code != 0) {
+        fail(s, id, code);
+    } else if (stats) {
         cmd_write_presence_stats(reply(s), id, count, users);
     } else {
         cmd_write_presence(reply(s), id, list, count);

@@ -40,6 +40,11 @@ void session_http_answer(struct session *s, int status, const char *content_type
     }
 }
 
+struct session_api_call *session_http_call(struct session *s)
+{
+    return http_of(s)->call;
+}
+
 void session_http_wait(struct session *s, struct session_api_call *call)
 {
     struct session_http *http = http_of(s);

@@ -35,6 +35,7 @@ void session_hub_deinit(struct session_hub *h)
     dun_buf_deinit(&h->scratch);
     dun_buf_deinit(&h->body);
     session_hub_free_chunks(h);
+    session_presence_deinit(h);
 }
 
 void session_hub_time(struct session_hub *h, uint64_t now_ms, uint64_t wall_ms)

@@ -99,6 +99,7 @@ struct session_sub {
     uint32_t expires_s; /* wall clock; 0 = never */
     bool recoverable, positioned;
     bool behind; /* the log has more for it */
+    bool joined; /* announced, and listed in presence */
     bool joins;  /* gets and causes join and leave pushes */
     struct session_parked *parked;
     struct dun_blob *chan_info; /* raw JSON of its token; NULL = none */
@@ -188,9 +189,10 @@ void session_api_request(struct session *s, const struct http_request *req,
                          struct dun_slice method);
 void session_api_replied(struct session *s, struct session_api_call *call, uint32_t tag,
                          const struct node_reply *r);
-void session_api_presence(struct session *s, bool stats, const struct cmd_client_info *list,
-                          uint32_t count, uint32_t users);
+void session_api_presence(struct session *s, enum cmd_error code, bool stats,
+                          const struct cmd_client_info *list, uint32_t count, uint32_t users);
 void session_api_destroy(struct session_api_call *call);
+struct session_api_call *session_http_call(struct session *s); /* what it waits for */
 void session_http_wait(struct session *s, struct session_api_call *call);
 void session_http_answer(struct session *s, int status, const char *content_type,
                          struct dun_slice body, const char *extra_headers);
@@ -216,8 +218,11 @@ void session_history_deinit(struct session_history *o);
 
 void session_presence_joined(struct session_sub *sub);
 void session_presence_left(struct session_sub *sub);
+void session_presence_tick(struct session_hub *h);
+void session_presence_forget(struct session *s); /* it waits for no answer any more */
+void session_presence_deinit(struct session_hub *h);
 /* The answer comes by session_cmd_presence (WebSocket) or session_api_presence (HTTP), maybe
- * before this returns. Errors: DUN_E_UNKNOWN not to be had, DUN_E_OVERLOADED. */
+ * before this returns. Errors: DUN_E_OVERLOADED. */
 dun_err session_presence_ask(struct session *s, uint32_t id, bool stats,
                              struct dun_slice channel) DUN_MUST_USE;
 

@@ -43,14 +43,24 @@ struct session_user session_ws_user(const struct session *s)
 
 /* ---- out ---- */
 
-static void frame(struct session *s, enum ws_opcode opcode, struct dun_slice payload)
+static struct dun_blob *pack(enum ws_opcode opcode, struct dun_slice payload)
 {
     uint8_t header[WS_HEADER_MAX];
     size_t n = ws_encode_header(header, opcode, true, payload.len, NULL);
     struct dun_blob *b = dun_blob_create(n + payload.len);
     memcpy(b->data, header, n);
     if (payload.len > 0) memcpy(b->data + n, payload.data, payload.len);
-    session_out_add(s, b);
+    return b;
+}
+
+struct dun_blob *session_ws_pack(struct dun_slice text)
+{
+    return pack(WS_TEXT, text);
+}
+
+static void frame(struct session *s, enum ws_opcode opcode, struct dun_slice payload)
+{
+    session_out_add(s, pack(opcode, payload));
 }
 
 void session_ws_flush(struct session *s)

@@ -34,12 +34,14 @@ void session_ws_uuid(const uint8_t id[SESSION_UUID_BYTES], char out[SESSION_UUID
 void session_cmd_message(struct session *s, struct dun_slice text);
 void session_cmd_replied(struct session *s, uint32_t id, const struct node_reply *r);
 void session_cmd_started(struct session *s, struct session_sub *sub);
-void session_cmd_presence(struct session *s, uint32_t id, bool stats,
+void session_cmd_presence(struct session *s, uint32_t id, enum cmd_error code, bool stats,
                           const struct cmd_client_info *list, uint32_t count, uint32_t users);
 struct cmd_client_info session_ws_info(const struct session *s, char uuid[SESSION_UUID_TEXT]);
 struct session_user session_ws_user(const struct session *s);
 /* Sends what gathered in hub->replies as one message. */
 void session_ws_flush(struct session *s);
+/* A text frame of its own; one reference. */
+struct dun_blob *session_ws_pack(struct dun_slice text);
 /* Sends one push of its own. */
 void session_ws_push(struct session *s, const struct dun_buf *object);
 void session_ws_arm(struct session *s);

@@ -42,6 +42,9 @@ struct fx {
     dun_err submit_error;
     char submitted[1024]; /* the last one: channel|key|data */
     struct dun_buf cast;  /* the last one */
+    char cast_to[64];
+    struct session_member members[2];
+    uint32_t member_count;
 };
 
 static void fx_lock(void *ctx, uint32_t group)
@@ -73,13 +76,15 @@ static void fx_status(void *ctx, struct session_status *out)
 {
     struct fx *f = ctx;
     *out = (struct session_status){.ready = f->hub.serving};
+    memcpy(out->members, f->members, sizeof f->members);
+    out->member_count = f->member_count;
     snprintf(out->reason, sizeof out->reason, "%s", out->ready ? "" : "alone");
 }
 
 static dun_err fx_cast(void *ctx, const char *to_name, struct dun_slice bytes)
 {
     struct fx *f = ctx;
-    (void)to_name;
+    snprintf(f->cast_to, sizeof f->cast_to, "%s", to_name == NULL ? "*" : to_name);
     f->cast.len = 0;
     dun_buf_slice(&f->cast, bytes);
     return DUN_OK;
@@ -150,6 +155,7 @@ static inline struct fx *fx_create(void)
                                           .namespaces = fx_namespaces,
                                           .namespace_count = DUN_COUNT(fx_namespaces),
                                           .group_count = FX_GROUPS,
+                                          .worker_count = 1,
                                           .ping_s = 25,
                                           .pong_s = 8,
                                           .stale_s = 10};
