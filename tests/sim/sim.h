@@ -258,8 +258,7 @@ struct sim_positions { /* (channel, epoch): seq -> attempt + 1 */
 struct sim_group {
     struct sim_history histories[SIM_INCARNATIONS_MAX];
     uint32_t history_count;
-    bool formed;
-    uint64_t incarnation_first, epoch_first;
+    uint64_t epoch_first;
 };
 
 struct sim_channel {

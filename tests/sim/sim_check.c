@@ -7,7 +7,7 @@
  * (4) An attempt is committed once; a key names one message (in the loss
  *     profile: one within an epoch).
  * (5) What was surely refused is not committed.
- * (6) Default profile: one incarnation, and its epoch moves only by dropping.
+ * (6) Default profile: the epoch moves only by dropping, and ops go on in one history.
  * (7) Equal commit numbers mean equal digests. */
 #include "sim.h"
 
@@ -20,6 +20,7 @@ enum { READ_MAX = 64, OP_MAX = 1 << 20 };
 static struct sim_history *history_of(struct sim *s, uint32_t group, uint64_t incarnation)
 {
     struct sim_group *g = &s->groups[group];
+    if (!s->o.loss_profile) incarnation = 0; /* nothing is lost, so all of it is one history */
     for (uint32_t i = g->history_count; i > 0; i--)
         if (g->histories[i - 1].incarnation == incarnation) return &g->histories[i - 1];
     if (g->history_count == SIM_INCARNATIONS_MAX) {
@@ -151,12 +152,6 @@ static void entry_new(struct sim *s, struct sim_peer *p, const struct node_commi
         return;
     }
     if (at < 0) position_new(s, e->channel, c->msg, e->attempt);
-    if (!s->o.loss_profile && s->o.meta_ttl_ms == 0) {
-        if (g->epoch_first == 0) g->epoch_first = e->epoch;
-        if (g->epoch_first != e->epoch)
-            sim_fail(s, "group %u: the epoch went from %" PRIu64 " to %" PRIu64, c->group,
-                     g->epoch_first, e->epoch);
-    }
     uint32_t index = (uint32_t)(h - g->histories);
     for (uint32_t i = 0; i < s->o.voters; i++) {
         struct sim_peer *q = &s->peers[i];
@@ -299,14 +294,13 @@ static void check_group(struct sim *s, struct sim_peer *p, uint32_t group, bool 
     node_group(p->node, group, &now);
     struct sim_group *g = &s->groups[group];
     if (now.status == VSR_NORMAL) {
-        /* Until something is committed an attempt to form may be given up for another. */
-        if (!g->formed && now.commit > 0) {
-            g->incarnation_first = now.log_incarnation;
-            g->formed = true;
-        }
-        if (!s->o.loss_profile && g->formed && now.log_incarnation != g->incarnation_first)
-            sim_fail(s, "%s: group %u re-formed, incarnation %" PRIu64 " after %" PRIu64, p->name,
-                     group, now.log_incarnation, g->incarnation_first);
+        /* The first operation that commits gives the epoch: the only one without a loss or a drop.
+         */
+        uint64_t epoch = store_group_epoch(p->store, group);
+        if (g->epoch_first == 0) g->epoch_first = epoch;
+        if (!s->o.loss_profile && s->o.meta_ttl_ms == 0 && epoch != 0 && epoch != g->epoch_first)
+            sim_fail(s, "%s: group %u has a new epoch %" PRIu64 " after %" PRIu64, p->name, group,
+                     epoch, g->epoch_first);
         if (!p->was_normal[group]) SIM_TRACE(s, "%s NORMAL group=%u", p->name, group);
         p->was_normal[group] = true;
     }
