@@ -176,7 +176,8 @@ static dun_err set_number(const struct key *k, void *at, const char *value, bool
     if (v < k->min || v > k->max) {
         char range[96];
         snprintf(range, sizeof range, "is out of range; %llu to %llu%s is allowed",
-                 (unsigned long long)k->min, (unsigned long long)k->max,
+                 (unsigned long long)(k->zero_word == NULL ? k->min : 1),
+                 (unsigned long long)k->max,
                  k->kind == DURATION ? " ms"
                  : k->kind == SIZE   ? " bytes"
                                      : "");
