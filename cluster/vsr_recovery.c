@@ -25,7 +25,8 @@ void vsr_recover(struct vsr *v, const char *why)
     env->on_resync(env, v->group);
 }
 
-/* The best of the NORMAL peers: highest view, then longest log. voter_count: too few of them. */
+/* The best of the NORMAL peers that can be asked: highest view, then longest log. voter_count: too
+ * few of them. */
 static uint32_t best_normal(const struct vsr *v)
 {
     const struct vsr_env *env = v->env;
@@ -33,7 +34,7 @@ static uint32_t best_normal(const struct vsr *v)
     if (DUN_MUTATE(MUTATION_RECOVER_FROM_ONE)) needed = 1;
     for (uint32_t i = 0; i < env->voter_count; i++) {
         const struct vsr_peer *p = &v->peers[i];
-        if (i == env->self || !p->valid || p->status != VSR_NORMAL) continue;
+        if (i == env->self || !p->valid || !env->fresh[i] || p->status != VSR_NORMAL) continue;
         count++;
         if (best != env->voter_count) {
             int order = vsr_view_cmp(p->view, v->peers[best].view);
@@ -56,7 +57,7 @@ void vsr_recover_try(struct vsr *v)
         vsr_recover(v, "our incarnation was not joined by a majority");
     }
     DUN_ASSERT(v->status == VSR_RECOVERING);
-    if (v->fetch.kind != VSR_FETCH_NONE || !env->fresh[best]) return;
+    if (v->fetch.kind != VSR_FETCH_NONE) return;
     /* The view's primary was our earlier life: the others are about to leave that view. */
     if (v->order[p->view.num % env->voter_count] == env->self) return;
     vsr_fetch_start(v, VSR_FETCH_RECOVER, best, 0, p->head);

@@ -180,10 +180,24 @@ static bool take_snapshot(struct vsr *v)
     return true;
 }
 
+/* The log taken over replaces ours from the first operation on. */
+static void empty(struct vsr *v)
+{
+    vsr_log_reset(&v->log, 0);
+    if (v->commit == 0) return;
+    v->commit = 0;
+    store_reset(v->env->store, v->group);
+    v->env->on_resync(v->env, v->group);
+}
+
 static void take_entries(struct vsr *v)
 {
     struct vsr_fetch *t = &v->fetch;
-    if (!t->snapshot && t->kind != VSR_FETCH_APPEND) vsr_log_truncate(&v->log, t->stage.first - 1);
+    if (t->whole && !t->snapshot) {
+        empty(v);
+    } else if (!t->snapshot && t->kind != VSR_FETCH_APPEND) {
+        vsr_log_truncate(&v->log, t->stage.first - 1);
+    }
     for (uint64_t op = t->stage.first; op <= t->stage.head; op++) {
         if (op <= v->log.head) continue;
         const struct vsr_entry *e = vsr_log_at(&t->stage, op);

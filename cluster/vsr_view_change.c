@@ -5,6 +5,7 @@
  * starts the view. */
 #include "cluster/vsr.h"
 
+#include "base/alloc.h"
 #include "base/assert.h"
 
 void vsr_view_change(struct vsr *v, struct vsr_view to, const char *why)
@@ -83,8 +84,10 @@ static uint32_t votes_of(const struct vsr *v, uint64_t inc)
  * incarnations nothing is sure. */
 static uint64_t own_part(const struct vsr *v, struct vsr_view base, uint64_t base_op, uint64_t inc)
 {
-    if (vsr_has_state(v) && vsr_view_cmp(base, v->log_view) == 0)
+    if (vsr_has_state(v) && vsr_view_cmp(base, v->log_view) == 0) {
+        if (v->commit > base_op) return VSR_FETCH_WHOLE; /* re-formed without what we know */
         return v->log.head < base_op ? v->log.head : base_op;
+    }
     return v->log_view.inc == inc ? v->commit : VSR_FETCH_WHOLE;
 }
 
@@ -120,19 +123,42 @@ void vsr_votes_count(struct vsr *v)
                     v->peers[best].head);
 }
 
-/* First operation of a new incarnation: what was not on the best log is lost, so every
- * channel gets a new epoch (design 3.3, 3.4). */
-static void append_epoch(struct vsr *v)
+/* What the votes show to be committed of the log we start from. */
+static uint64_t known_commit(const struct vsr *v)
 {
-    uint64_t epoch = v->view.inc;
+    uint64_t commit = v->commit;
+    for (uint32_t i = 0; i < v->env->voter_count; i++) {
+        const struct vsr_peer *p = &v->peers[i];
+        if (is_vote(v, i) && p->log_view.inc == v->log_view.inc && p->commit > commit)
+            commit = p->commit;
+    }
+    return commit < v->log.head ? commit : v->log.head;
+}
+
+/* A new incarnation gives every channel a new epoch, since what was not on the best log is lost
+ * (design 3.3, 3.4). The EPOCH operation goes before the tail that may not have been committed: its
+ * positions may have been given to other messages that nobody here remembers. */
+static void insert_epoch(struct vsr *v, uint64_t after)
+{
     if (DUN_MUTATE(MUTATION_REFORM_KEEPS_EPOCH) && store_group_epoch(v->env->store, v->group) != 0)
         return;
     struct store_op op = {.type = STORE_OP_EPOCH, .origin = v->env->self};
-    op.epoch.epoch = epoch;
+    op.epoch.epoch = v->view.inc;
     struct dun_buf b = {0};
     store_op_encode(&op, &b);
-    if (v->env->wall_ms > v->log_time_ms) v->log_time_ms = v->env->wall_ms;
-    vsr_log_append(&v->log, v->log_time_ms, dun_blob_copy(b.data, b.len));
+    uint64_t count = v->log.head - after;
+    struct vsr_entry *tail = dun_calloc((size_t)count + 1, sizeof *tail);
+    for (uint64_t i = 0; i < count; i++) {
+        tail[i] = *vsr_log_at(&v->log, after + 1 + i);
+        dun_blob_ref(tail[i].op);
+    }
+    vsr_log_truncate(&v->log, after);
+    if (count == 0 && v->env->wall_ms > v->log_time_ms) v->log_time_ms = v->env->wall_ms;
+    vsr_log_append(&v->log, count != 0 ? tail[0].time_ms : v->log_time_ms,
+                   dun_blob_copy(b.data, b.len));
+    for (uint64_t i = 0; i < count; i++)
+        vsr_log_append(&v->log, tail[i].time_ms, tail[i].op);
+    dun_free(tail);
     dun_buf_deinit(&b);
 }
 
@@ -141,7 +167,7 @@ void vsr_view_start(struct vsr *v)
     struct vsr_env *env = v->env;
     DUN_ASSERT(vsr_primary(v) == env->self);
     struct vsr_view base = v->log_view;
-    uint64_t base_op = v->log.head;
+    uint64_t base_op = v->forming ? known_commit(v) : v->log.head;
     vsr_view_enter(v, v->view, base, base_op);
     for (uint32_t i = 0; i < env->voter_count; i++) {
         struct vsr_peer *p = &v->peers[i];
@@ -151,7 +177,7 @@ void vsr_view_start(struct vsr *v)
     }
     if (v->forming) {
         env->reforms++;
-        append_epoch(v);
+        insert_epoch(v, base_op);
     }
     dun_log(env->log, DUN_LOG_DEBUG, "view_start group=%u inc=%llu view=%llu head=%llu commit=%llu",
             v->group, (unsigned long long)v->view.inc, (unsigned long long)v->view.num,
