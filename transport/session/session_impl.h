@@ -11,7 +11,10 @@
 /* How a message looks on the wire; one encoding per message each. */
 enum session_encoding { SESSION_ENC_NONE, SESSION_ENC_WS_JSON, SESSION_ENC_SSE, SESSION_ENC_COUNT };
 
-enum { SESSION_EPOCH_MAX = 17 /* 16 hex digits and NUL */ };
+enum {
+    SESSION_EPOCH_MAX = 17,     /* 16 hex digits and NUL */
+    SESSION_EXPIRE_GRACE_S = 25 /* a client refreshes exactly at its ttl, so be patient */
+};
 
 struct session_gap {
     enum cmd_gap reason;

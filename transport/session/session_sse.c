@@ -70,7 +70,13 @@ static size_t sse_input(struct session *s, uint8_t *data, size_t len)
 static void sse_timer(struct session *s)
 {
     struct dun_buf b = {0};
-    if (s->subs != NULL && s->subs->parked != NULL) session_sub_unpark(s->subs);
+    const struct session_sub *sub = s->subs;
+    if (sub->parked != NULL) session_sub_unpark(s->subs);
+    if (sub->expires_s != 0 &&
+        s->hub->wall_ms / 1000 > (uint64_t)sub->expires_s + SESSION_EXPIRE_GRACE_S) {
+        sse_close(s, CMD_CLOSE_EXPIRED);
+        return;
+    }
     if (!s->blocked) {
         sse_write_comment(&b, dun_slice_str("ping"));
         session_out_copy(s, dun_buf_view(&b));

@@ -6,9 +6,8 @@
 
 enum {
     SESSION_UUID_BYTES = 16,
-    SESSION_UUID_TEXT = 37,      /* with the NUL */
-    SESSION_EXPIRE_GRACE_S = 25, /* a client refreshes exactly at its ttl, so be patient */
-    SESSION_DEAD_S = 5           /* after an error reply to connect the client closes */
+    SESSION_UUID_TEXT = 37, /* with the NUL */
+    SESSION_DEAD_S = 5      /* after an error reply to connect the client closes */
 };
 
 struct session_ws {
