@@ -7,7 +7,7 @@
 #ifndef DUN_BASE_MUTATION_H
 #define DUN_BASE_MUTATION_H
 
-/* X(CONSTANT, name, what it breaks) */
+/* X(constant, name, what it breaks) */
 #define DUN_MUTATION_MAP(X)                                                                    \
     X(QUORUM_F, quorum_f, "f copies commit, not f + 1")                                        \
     X(VOTE_QUORUM_F, vote_quorum_f, "f votes start a view, not f + 1")                         \
