@@ -26,12 +26,12 @@ static uint64_t started_inc(const struct vsr *v)
     return inc;
 }
 
-/* One who voted for the incarnation that has started is about to hold its state. */
+/* Only state of the newest incarnation is of use; who voted for that one is about to hold it. */
 static bool counts(enum vsr_status status, struct vsr_view view, struct vsr_view log_view,
                    uint64_t started)
 {
-    if (status == VSR_RECOVERING) return false;
-    return log_view.inc != 0 || (started != 0 && view.inc == started);
+    if (status == VSR_RECOVERING || started == 0) return false;
+    return log_view.inc == started || view.inc == started;
 }
 
 static struct heard hear(const struct vsr *v)
