@@ -5,7 +5,6 @@ import net from 'node:net';
 import { eventStream, api, call, request } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { sdkClient, Record, disconnectAll } from './lib/client.mjs';
-import { patience } from './lib/env.mjs';
 import { until, within } from './lib/wait.mjs';
 
 const KEY = 'a secret of the backend';
@@ -288,7 +287,7 @@ story('presence counts clients on all peers', async () => {
   for (const client of clients) client.connect();
   await until('all are subscribed', 10_000, () => records.every((r) => r.subscribed));
   for (const peer of cluster.peers) {
-    await until(`${peer.name} counts three`, patience(10_000), async () => {
+    await until(`${peer.name} counts three`, 10_000, async () => {
       const stats = await result(peer, 'presence_stats', { channel: 'room' });
       return stats.num_clients === 3;
     });

@@ -52,7 +52,6 @@ story('a peer without majority refuses publishes and sends its clients away', as
   assert.ok(refusedMs <= (short ? patience(REFUSES_MS) : REFUSES_MS), `${refusedMs} ms`);
   const late = await api(left, 'publish', { channel: 'news', data: 2 });
   assert.equal(late.json().error.code, 100, 'and it stays so');
-  await cluster.stop();
 });
 
 story('when two of three lost their memory, subscribers are told, under a new epoch', async () => {
@@ -100,7 +99,6 @@ story('when two of three lost their memory, subscribers are told, under a new ep
   assert.equal(subscribe.gap.reason, 'epoch_changed');
   raw.close();
   disconnectAll();
-  await cluster.stop();
 });
 
 story('one peer back makes a majority of voters, but not of memories', async () => {
@@ -122,7 +120,6 @@ story('one peer back makes a majority of voters, but not of memories', async () 
   assert.notEqual(answer.epoch, epoch);
   await left.ready(20_000);
   await back.ready(20_000);
-  await cluster.stop();
 });
 
 story('a majority that stops in good order and returns goes on at once', async () => {
@@ -140,5 +137,4 @@ story('a majority that stops in good order and returns goes on at once', async (
     return res.json().result;
   });
   assert.deepEqual(answer, { offset: 2, epoch }, 'a rolling restart keeps everything');
-  await cluster.stop();
 });

@@ -72,5 +72,4 @@ story('publishing resumes within 3 s when a primary is paused', async () => {
     for (const top of tops) assert.deepEqual(top, tops[0]);
   }
   disconnectAll();
-  await cluster.stop();
 });

@@ -96,7 +96,6 @@ story('dev does not start where a port is taken', async () => {
   const it = await tool('dev', '--port', peer.ports.client);
   assert.equal(it.status, 71, it.stderr);
   assert.ok(it.stderr.includes(`127.0.0.1:${peer.ports.client}`), it.stderr);
-  await cluster.stop();
 });
 
 story('pub and sub: positions, --since, another server when one is dead', async () => {
@@ -133,7 +132,6 @@ story('pub and sub: positions, --since, another server when one is dead', async 
   assert.equal(since.stdout, '2 "two words"\n3 1.10\n');
   const again = await tool('pub', 'news', '4', '--server', servers);
   assert.equal(again.status, 0, again.stderr);
-  await cluster.stop();
 });
 
 story('sub goes on at another server when its own is killed', async () => {
@@ -155,7 +153,6 @@ story('sub goes on at another server when its own is killed', async () => {
   assert.deepEqual(lines(sub), ['1 1', '2 2']);
   process.kill(sub.pid, 'SIGINT');
   assert.equal((await within('sub ends', 5000, sub.exited)).status, 0);
-  await cluster.stop();
 });
 
 story('status says who is ready, in text and JSON, and by its exit status', async () => {
@@ -175,7 +172,6 @@ story('status says who is ready, in text and JSON, and by its exit status', asyn
   assert.match(some.stdout, /unreachable/);
   const none = await tool('status', '--server', cluster.peers[2].url);
   assert.equal(none.status, 69);
-  await cluster.stop();
 });
 
 story('keygen and token', async () => {
@@ -251,5 +247,4 @@ story('benches have their keys in JSON', async () => {
   assert.equal(recover.out_of_order, 0);
   assert.equal(recover.behind, 0);
   assert.ok(recover.publish_gap_ms >= 0 && recover.resumed_ms.p99 >= recover.resumed_ms.p50);
-  await cluster.stop();
 });

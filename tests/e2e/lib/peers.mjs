@@ -7,7 +7,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { dunlind } from './env.mjs';
+import { dunlind, full, short } from './env.mjs';
 import { request } from './http.mjs';
 import { until, within } from './wait.mjs';
 
@@ -236,12 +236,30 @@ export class Cluster {
     return this.peers.find((peer) => peer.name === name);
   }
 
+  /** Stops all; in the short and the full run in good order, so that sanitizers have their say, and a
+   *  bad exit status throws. */
   async stop() {
+    if (!short && !full) return this.killAll();
+    const running = this.peers.filter((peer) => peer.running);
+    for (const peer of running) {
+      peer.expectExit = true;
+      peer.signal('SIGCONT');
+      peer.signal('SIGTERM');
+    }
+    const all = Promise.all(running.map((peer) => peer.process.exited));
+    await within('all peers stop on SIGTERM', 15_000, all);
+    const bad = running.filter((peer) => peer.process.status !== 0);
+    if (bad.length > 0)
+      throw new Error(bad.map((p) => `${p.name} stopped with ${p.process.status}`).join('; '));
+    return undefined;
+  }
+
+  async killAll() {
     for (const peer of this.peers) {
       peer.expectExit = true;
       if (peer.running) peer.signal('SIGKILL');
     }
-    await Promise.all(this.peers.map((peer) => peer.process?.exited));
+    return Promise.all(this.peers.map((peer) => peer.process?.exited));
   }
 
   printLogs() {
@@ -259,7 +277,7 @@ export async function startCluster(options) {
     return await cluster.start();
   } catch (error) {
     cluster.printLogs();
-    await cluster.stop();
+    await cluster.killAll();
     throw error;
   }
 }
@@ -276,6 +294,8 @@ export function story(name, fn) {
     const shared = started.length;
     try {
       await fn(t);
+      for (const cluster of started.slice(shared)) await cluster.stop();
+      if (pending === 1) for (const cluster of started) await cluster.stop();
       const surprises = started.flatMap((c) => c.surprises.splice(0));
       if (surprises.length > 0) throw new Error(`a peer died: ${surprises.join('; ')}`);
     } catch (error) {
@@ -285,14 +305,14 @@ export function story(name, fn) {
       failed = true;
       throw error;
     } finally {
-      for (const cluster of started.splice(shared)) await cluster.stop();
+      for (const cluster of started.splice(shared)) await cluster.killAll();
       if (--pending === 0) await end();
     }
   });
 }
 
 async function end() {
-  for (const cluster of started) await cluster.stop();
+  for (const cluster of started) await cluster.killAll();
   killAll();
   const timer = setTimeout(() => process.exit(failed ? 1 : 0), EXIT_MS);
   if (!failed) timer.unref();
