@@ -293,6 +293,13 @@ static void check_group(struct sim *s, struct sim_peer *p, uint32_t group, bool 
     struct node_group now;
     node_group(p->node, group, &now);
     struct sim_group *g = &s->groups[group];
+    if (now.status == VSR_RECOVERING && p->was_normal[group]) {
+        /* It gave up an incarnation that came to nothing; what was committed it must keep. */
+        if (!s->o.loss_profile && p->range_last[group] > 0)
+            sim_fail(s, "%s: group %u forgets %" PRIu64 " operations by itself", p->name, group,
+                     p->range_last[group]);
+        p->was_normal[group] = false;
+    }
     if (now.status == VSR_NORMAL) {
         /* The first operation that commits gives the epoch: the only one without a loss or a drop.
          */
