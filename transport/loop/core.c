@@ -182,6 +182,16 @@ static void spread(struct core *c, const char *from_name, struct dun_slice bytes
     loop_heard_unref(m);
 }
 
+static void send_resync(struct core *c, const struct node_out *o)
+{
+    for (uint32_t i = 0; i < c->l->config.workers; i++) {
+        struct loop_groups *g = dun_malloc(sizeof *g);
+        memcpy(g->at, o->resync, sizeof g->at);
+        struct inbox_item item = {.type = WORKER_RESYNC, .ptr = g};
+        if (inbox_force(worker_inbox(c->l->workers[i]), item) != DUN_OK) dun_free(g);
+    }
+}
+
 static void begin_again(struct core *c, uint64_t outlived_boot);
 
 static void perform(struct core *c)
@@ -199,8 +209,7 @@ static void perform(struct core *c)
         spread(c, o->auxes[i].from_name, o->auxes[i].bytes, UINT32_MAX);
     for (uint32_t i = 0; i < o->forgotten_count; i++)
         lc->forget(lc->ctx, o->forgotten[i]);
-    for (uint32_t g = 0; o->resync_any && g < lc->group_count; g++)
-        if (o->resync[g]) to_workers(c, WORKER_RESYNC, g);
+    if (o->resync_any) send_resync(c, o);
     if (o->conflict[0] != '\0') lc->fatal(lc->ctx, o->conflict);
     uint64_t outlived = o->outlived_boot;
     node_out_clear(c->node);

@@ -14,7 +14,7 @@
 enum worker_item {
     WORKER_COMMITS,      /* ptr: struct loop_batch, one reference */
     WORKER_REPLIES,      /* ptr: struct loop_replies */
-    WORKER_RESYNC,       /* arg: group */
+    WORKER_RESYNC,       /* ptr: struct loop_groups; NULL: all */
     WORKER_SERVING,      /* arg: 0 or 1 */
     WORKER_FAIL_PENDING, /* arg: -dun_err */
     WORKER_HEARD,        /* ptr: struct loop_heard, one reference */
@@ -29,6 +29,10 @@ struct loop_batch {
     struct store_msg *msgs[];
 };
 void loop_batch_unref(struct loop_batch *b);
+
+struct loop_groups {
+    bool at[DUN_GROUPS_MAX];
+};
 
 struct loop_replies {
     uint32_t count;

@@ -165,8 +165,9 @@ void session_hub_time(struct session_hub *h, uint64_t now_ms, uint64_t wall_ms);
 
 /* Committed messages in the order of their groups' logs. Borrowed. */
 void session_hub_deliver(struct session_hub *h, struct store_msg *const *msgs, uint32_t count);
-/* The group's log moved by other means: every cursor is compared with it. */
-void session_hub_resync(struct session_hub *h, uint32_t group);
+/* The logs of @groups moved by other means: every cursor in them is compared with its log.
+ * One walk over all channels, however many groups. */
+void session_hub_resync(struct session_hub *h, const bool groups[DUN_GROUPS_MAX]);
 void session_hub_replied(struct session_hub *h, const struct node_reply *r);
 /* Answers all publishes in flight; their outcome is unknown. */
 void session_hub_fail_pending(struct session_hub *h, dun_err e);

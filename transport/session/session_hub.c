@@ -141,13 +141,13 @@ static void compare_all(struct session_hub *h, struct session_channel *c)
     }
 }
 
-void session_hub_resync(struct session_hub *h, uint32_t group)
+void session_hub_resync(struct session_hub *h, const bool groups[DUN_GROUPS_MAX])
 {
     /* Unparking may end a subscription and with it the channel, so fetch the next one first. */
     for (struct dun_map_node *n = dun_map_next(&h->channels, NULL), *next; n != NULL; n = next) {
         next = dun_map_next(&h->channels, n);
         struct session_channel *c = DUN_CONTAINER(n, struct session_channel, node);
-        if (c->group == group) compare_all(h, c);
+        if (groups[c->group]) compare_all(h, c);
     }
 }
 
