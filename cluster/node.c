@@ -241,6 +241,23 @@ static bool due(struct node *n, uint64_t *at_ms, uint64_t every_ms)
     return true;
 }
 
+/* One line for all groups that formed since the last tick. */
+static void tell_forming(struct node *n)
+{
+    const struct vsr_env *env = &n->env;
+    if (env->forms != n->forms_told)
+        dun_log(n->config.log, DUN_LOG_INFO, "formed groups=%llu from=nothing",
+                (unsigned long long)(env->forms - n->forms_told));
+    if (env->reforms != n->reforms_told)
+        dun_log(
+            n->config.log, DUN_LOG_WARN,
+            "reform groups=%llu why=\"a majority of voters lost its memory\" effect=\"what only "
+            "they held is lost; channels have a new epoch, so clients are told\"",
+            (unsigned long long)(env->reforms - n->reforms_told));
+    n->forms_told = env->forms;
+    n->reforms_told = env->reforms;
+}
+
 static void voters_tick(struct node *n)
 {
     struct vsr_env *env = &n->env;
@@ -256,6 +273,7 @@ static void voters_tick(struct node *n)
         if (announce) vsr_announce(&n->groups[g]);
         vsr_tick(&n->groups[g]);
     }
+    tell_forming(n);
     if (due(n, &n->move_ms, NODE_MOVE_TICK_MS)) move_tick(n);
     if (due(n, &n->idle_ms, NODE_IDLE_TICK_MS)) idle_tick(n);
     node_submit_tick(n);

@@ -152,7 +152,8 @@ struct node_status {
     uint32_t voters, voters_heard;
     uint32_t groups, groups_normal, groups_primary;
     uint32_t pending; /* submits waiting */
-    uint64_t view_changes, transfers, snapshots_in, snapshots_out, reforms;
+    uint64_t view_changes, transfers, snapshots_in, snapshots_out;
+    uint64_t reforms; /* groups we started again after a majority had lost its memory */
     uint64_t ops_committed;
     bool drained; /* DRAIN was asked for and no group has us as primary */
 };

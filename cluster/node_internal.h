@@ -75,7 +75,8 @@ struct node {
     uint64_t tick_ms, state_ms, move_ms, idle_ms; /* next time for each */
     uint64_t started_ms;
     uint64_t contact_ms; /* last time a majority was heard */
-    bool recovered;      /* all groups have been normal once */
+    uint64_t forms_told, reforms_told;
+    bool recovered; /* all groups have been normal once */
     bool draining, left;
 
     struct node_out out;

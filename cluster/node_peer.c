@@ -81,7 +81,7 @@ void node_peer_flush(struct node *n, uint32_t voter)
     struct dun_buf *frames = &n->env.frames[voter];
     const struct node_voter *p = &n->voters[voter];
     if (frames->len == 0) return;
-    if (p->addr[0] != '\0') {
+    if (p->addr[0] != '\0' && swim_joined(n->swim)) {
         write_header(n, &n->scratch, voter);
         node_out_packet(n, NODE_REPLICATION, p->addr, p->name, dun_buf_view(&n->scratch),
                         dun_buf_view(frames));

@@ -270,6 +270,11 @@ bool swim_find(const struct swim *s, const char *name, struct swim_member *out)
     return true;
 }
 
+bool swim_joined(const struct swim *s)
+{
+    return s->join == SWIM_JOIN_DONE;
+}
+
 uint32_t swim_health(const struct swim *s)
 {
     return s->health;

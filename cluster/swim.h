@@ -123,6 +123,10 @@ struct swim_member swim_member_at(const struct swim *s, uint32_t i);
 /* false: not known; *out untouched. */
 bool swim_find(const struct swim *s, const char *name, struct swim_member *out);
 
+/* Our name is settled: we are a member, or alone by configuration. Before that nothing but SWIM's
+ * own packets may be sent, since a living peer may have the name. */
+bool swim_joined(const struct swim *s);
+
 /* Lifeguard's local health multiplier, 0 (healthy) .. 8. */
 uint32_t swim_health(const struct swim *s);
 void swim_check(const struct swim *s);

@@ -77,7 +77,9 @@ struct vsr_env {
     struct dun_buf frames[DUN_VOTERS_MAX]; /* to be sent, by voter */
     struct wire_frame scratch;             /* for writing frames with entries: 24 KiB */
     uint32_t snapshots_serving;
-    uint64_t view_changes, transfers, snapshots_in, snapshots_out, reforms, ops_committed;
+    uint64_t view_changes, transfers, snapshots_in, snapshots_out, ops_committed;
+    uint64_t forms;   /* groups started empty under us */
+    uint64_t reforms; /* groups started from a surviving log under us: a possible loss */
     /* Effects on the node. */
     void (*on_applied)(struct vsr_env *env, uint32_t group, uint64_t op,
                        const struct store_result *r);

@@ -217,7 +217,8 @@ void vsr_normal_tick(struct vsr *v)
         return;
     }
     if (!env->contact) return; /* a minority's view change could not end */
-    if (env->boots[primary] != v->primary_boot)
+    const struct vsr_peer *p = &v->peers[primary];
+    if (env->boots[primary] != v->primary_boot || (p->valid && p->status == VSR_RECOVERING))
         vsr_view_next(v, "primary_restarted");
     else if (!env->usable[primary])
         vsr_view_next(v, "primary_unreachable");

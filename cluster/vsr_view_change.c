@@ -176,7 +176,10 @@ void vsr_view_start(struct vsr *v)
         p->progress_ms = env->now_ms;
     }
     if (v->forming) {
-        env->reforms++;
+        if (base.inc == 0)
+            env->forms++;
+        else
+            env->reforms++;
         insert_epoch(v, base_op);
     }
     dun_log(env->log, DUN_LOG_DEBUG, "view_start group=%u inc=%llu view=%llu head=%llu commit=%llu",

@@ -35,7 +35,9 @@ _Static_assert((int)LINK_KEY_BYTES == (int)SEAL_KEY_BYTES, "one keyring");
 struct link_peer {
     struct dun_map_node node;
     uint64_t used; /* tick of the last packet */
-    struct seal_window window;
+    /* Its newest boot and the one before: a second peer that starts under a living one's name
+     * must not make us deaf to the living one; SWIM settles who it is. */
+    struct seal_window window, before;
     char name[DUN_NAME_MAX + 1];
 };
 

@@ -141,7 +141,10 @@ static void accept_packet(struct link_in *in, nng_msg *msg)
         refuse(in, e, msg);
         return;
     }
-    if (seal_window_take(&peer_get(in, h.from)->window, h.boot, h.counter) != DUN_OK) {
+    struct link_peer *p = peer_get(in, h.from);
+    if (h.boot > p->window.boot) p->before = p->window;
+    struct seal_window *w = h.boot == p->before.boot ? &p->before : &p->window;
+    if (seal_window_take(w, h.boot, h.counter) != DUN_OK) {
         link_count(&l->stats.refused_replay, 1);
         note(in, LINK_NOTE_REPLAY, nng_msg_get_pipe(msg), h.from);
         return;
