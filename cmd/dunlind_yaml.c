@@ -16,17 +16,28 @@
 
 enum { FILE_MAX = 1 << 20, TEXT_MAX = 4096 };
 
-#define NS_OPTIONS(X)                                                                     \
-    X(history_size)                                                                       \
-    X(history_ttl)                                                                        \
-    X(history_meta_ttl) X(force_recovery) X(allow_recovery) X(force_positioning)          \
-        X(allow_positioning) X(presence) X(join_leave) X(force_push_join_leave)           \
-            X(allow_subscribe_for_client) X(allow_subscribe_for_anonymous)                \
-                X(allow_publish_for_client) X(allow_publish_for_subscriber)               \
-                    X(allow_publish_for_anonymous) X(allow_history_for_client)            \
-                        X(allow_history_for_subscriber) X(allow_history_for_anonymous)    \
-                            X(allow_presence_for_client) X(allow_presence_for_subscriber) \
-                                X(allow_presence_for_anonymous)
+#define NS_OPTIONS(X)                \
+    X(history_size)                  \
+    X(history_ttl)                   \
+    X(history_meta_ttl)              \
+    X(force_recovery)                \
+    X(allow_recovery)                \
+    X(force_positioning)             \
+    X(allow_positioning)             \
+    X(presence)                      \
+    X(join_leave)                    \
+    X(force_push_join_leave)         \
+    X(allow_subscribe_for_client)    \
+    X(allow_subscribe_for_anonymous) \
+    X(allow_publish_for_client)      \
+    X(allow_publish_for_subscriber)  \
+    X(allow_publish_for_anonymous)   \
+    X(allow_history_for_client)      \
+    X(allow_history_for_subscriber)  \
+    X(allow_history_for_anonymous)   \
+    X(allow_presence_for_client)     \
+    X(allow_presence_for_subscriber) \
+    X(allow_presence_for_anonymous)
 
 struct raw_namespace {
     char *name;
