@@ -68,6 +68,8 @@ static int report(const struct client_http_result *r, const struct dunlin_server
                (int)epoch.len, (const char *)epoch.data, (int)seq.len, (const char *)seq.data, key,
                r->url, r->attempts);
     } else {
+        if (epoch.data[0] == '"')
+            epoch = dun_slice(epoch.data + 1, epoch.len - 2); /* for --since */
         printf("seq=%.*s epoch=%.*s\n", (int)seq.len, (const char *)seq.data, (int)epoch.len,
                (const char *)epoch.data);
     }

@@ -199,7 +199,11 @@ static dun_err set_value(const struct key *k, void *base, const char *value, boo
     switch (k->kind) {
     case TEXT:
         if (strlen(value) < k->min) return bad(k, value, "is empty", why, why_size);
-        if (strlen(value) > k->max) return bad(k, value, "is too long", why, why_size);
+        if (strlen(value) > k->max) {
+            char text[48];
+            snprintf(text, sizeof text, "has more than %llu bytes", (unsigned long long)k->max);
+            return bad(k, value, text, why, why_size);
+        }
         return set_text(at, value);
     case ADDRESS:
         if (!config_address_ok(value))

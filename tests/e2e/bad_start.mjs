@@ -81,11 +81,9 @@ story('key files: missing, malformed, unreadable, too few for other hosts', asyn
   if (process.getuid() !== 0)
     complains(await check(config(join(hidden, 'a.key'))), 78, /a\.key/);
   chmodSync(hidden, 0o700);
-  complains(
-    await check('name: n1\ngossip: {listen: "10.1.2.3:7946"}\nreplication: {listen: "10.1.2.3:7947"}\n'),
-    78,
-    /key_file/,
-  );
+  const open = ['--gossip', `0.0.0.0:${await freePort()}`, '--replication', `0.0.0.0:${await freePort()}`];
+  const client = ['--client', `127.0.0.1:${await freePort()}`];
+  complains(await outcome(['--name', 'n1', ...client, ...open]), 78, /key_file/, /gossip\.listen/);
 });
 
 story('a taken port exits with 71 and names the address', async () => {
