@@ -104,6 +104,7 @@ static void log_trim(struct vsr *v)
 void vsr_commit_to(struct vsr *v, uint64_t op)
 {
     DUN_ASSERT(op <= v->log.head);
+    if (v->commit < op) v->sure_inc = v->view.inc;
     while (v->commit < op) {
         v->commit++;
         const struct vsr_entry *e = vsr_log_at(&v->log, v->commit);

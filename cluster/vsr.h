@@ -136,6 +136,8 @@ struct vsr {
     uint64_t primary_boot;    /* boot of the primary we entered the view with */
     struct vsr_log log;
     uint64_t commit;
+    uint64_t
+        sure_inc; /* incarnation in which commit last moved: all its later logs have that prefix */
     uint64_t log_time_ms; /* time of the newest entry */
     struct vsr_peer peers[DUN_VOTERS_MAX];
     struct vsr_fetch fetch;

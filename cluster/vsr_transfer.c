@@ -155,7 +155,6 @@ static bool answers(struct vsr *v, uint32_t from, const struct wire_frame *f)
         vsr_fetch_stop(v);
         return false;
     }
-    t->tries = 0;
     t->source_commit = f->commit;
     return true;
 }
@@ -172,6 +171,7 @@ static bool take_snapshot(struct vsr *v)
         return false;
     }
     v->commit = t->snap_op;
+    v->sure_inc = 0;
     uint64_t clock_ms = store_group_clock(v->env->store, v->group);
     if (clock_ms > v->log_time_ms) v->log_time_ms = clock_ms;
     vsr_log_reset(&v->log, t->snap_op);
@@ -186,6 +186,7 @@ static void empty(struct vsr *v)
     vsr_log_reset(&v->log, 0);
     if (v->commit == 0) return;
     v->commit = 0;
+    v->sure_inc = 0;
     store_reset(v->env->store, v->group);
     v->env->on_resync(v->env, v->group);
 }
@@ -234,6 +235,7 @@ static void finish(struct vsr *v)
 
 static void go_on(struct vsr *v)
 {
+    v->fetch.tries = 0;
     if (v->fetch.stage.head >= v->fetch.target)
         finish(v);
     else
@@ -269,7 +271,11 @@ dun_err vsr_recv_snapshot(struct vsr *v, uint32_t from, const struct wire_frame 
     struct vsr_fetch *t = &v->fetch;
     if (f->total > VSR_SNAPSHOT_BYTES_MAX || f->total == 0) return DUN_E_MALFORMED;
     if (!answers(v, from, f)) return DUN_OK;
-    if ((f->snap_op < v->commit && !t->whole) || f->snap_op <= t->stage.head) return DUN_OK;
+    if (f->snap_op < v->commit && !t->whole) {
+        vsr_fetch_stop(v); /* what was missing came in another way */
+        return DUN_OK;
+    }
+    if (f->snap_op <= t->stage.head) return DUN_OK;
     /* The first one, or a newer one because the log moved on past the last. */
     if (f->offset == 0 && (t->snap.len == 0 || f->snap_op != t->snap_op)) {
         dun_buf_deinit(&t->snap);
@@ -281,6 +287,7 @@ dun_err vsr_recv_snapshot(struct vsr *v, uint32_t from, const struct wire_frame 
         f->bytes.len == 0 || f->bytes.len > t->snap_total - t->snap.len)
         return DUN_OK; /* a repeat, or of a snapshot given up */
     dun_buf_slice(&t->snap, f->bytes);
+    t->tries = 0;
     if (t->snap.len < t->snap_total) {
         ask(v);
         return DUN_OK;

@@ -80,15 +80,15 @@ static uint32_t votes_of(const struct vsr *v, uint64_t inc)
 }
 
 /* How much of our log is part of one that ended view @base at @base_op: all up to there when it is
- * the same view's, else what is committed here, which every log of our incarnation has. Across
- * incarnations nothing is sure. */
+ * the same view's, else what was committed here in that incarnation, which all its later logs have.
+ * What was committed in an earlier one may have been lost by the forming. */
 static uint64_t own_part(const struct vsr *v, struct vsr_view base, uint64_t base_op, uint64_t inc)
 {
     if (vsr_has_state(v) && vsr_view_cmp(base, v->log_view) == 0) {
         if (v->commit > base_op) return VSR_FETCH_WHOLE; /* re-formed without what we know */
         return v->log.head < base_op ? v->log.head : base_op;
     }
-    return v->log_view.inc == inc ? v->commit : VSR_FETCH_WHOLE;
+    return v->sure_inc == inc ? v->commit : VSR_FETCH_WHOLE;
 }
 
 /* A new incarnation starts from the best log there is, so every voter that is heard has to say
