@@ -69,9 +69,17 @@ async function killOne(peer, clients, publisher) {
   const readyMs = performance.now() - restarted;
   const settled = publisher.acked;
   await until('publishing goes on', 20_000, () => publisher.acked > settled + RATE / 2);
-  const gaps = publisher.gaps(at, watched);
-  const after = publisher.gaps(restarted, performance.now());
-  return { peer: peer.name, struck: struck.length, resumes, gaps, after, readyMs };
+  const end = performance.now();
+  return { peer: peer.name, struck: struck.length, resumes, at, watched, restarted, end, readyMs };
+}
+
+function print(round, i) {
+  console.log(
+    `kill ${i + 1} of ${round.peer}: no ack for ${round.gaps.any.toFixed(0)} ms, in the worst ` +
+      `channel ${round.gaps.worst.toFixed(0)} ms; ${round.struck} clients resumed in ms: ` +
+      `${spread(round.resumes)}; ready again after ${round.readyMs.toFixed(0)} ms, its return ` +
+      `paused the worst channel for ${round.after.worst.toFixed(0)} ms`,
+  );
 }
 
 story('killed peers lose, repeat and reorder nothing', async () => {
@@ -91,14 +99,7 @@ story('killed peers lose, repeat and reorder nothing', async () => {
 
   const rounds = [];
   for (let i = 0; i < KILLS; i++) {
-    const round = await killOne(cluster.peers[i % 3], clients, publisher);
-    rounds.push(round);
-    console.log(
-      `kill ${i + 1} of ${round.peer}: no ack for ${round.gaps.any.toFixed(0)} ms, in the worst ` +
-        `channel ${round.gaps.worst.toFixed(0)} ms; ${round.struck} clients resumed in ms: ` +
-        `${spread(round.resumes)}; ready again after ${round.readyMs.toFixed(0)} ms, its return ` +
-        `paused the worst channel for ${round.after.worst.toFixed(0)} ms`,
-    );
+    rounds.push(await killOne(cluster.peers[i % 3], clients, publisher));
   }
   await publisher.stop();
   await until('every subscriber has everything', 30_000, () =>
@@ -119,6 +120,11 @@ story('killed peers lose, repeat and reorder nothing', async () => {
     }
   }
 
+  for (const [i, round] of rounds.entries()) {
+    round.gaps = publisher.gaps(round.at, round.watched);
+    round.after = publisher.gaps(round.restarted, round.end);
+    print(round, i);
+  }
   const gaps = rounds.map((round) => round.gaps.worst);
   const resumes = rounds.flatMap((round) => round.resumes);
   const deliveries = clients.reduce(

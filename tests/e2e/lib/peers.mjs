@@ -1,6 +1,6 @@
 // Peers as processes of their own on free loopback ports; killed by pid, restarted on the same ports.
 // (1) No child outlives the test: killed on exit, and by the kernel if we are killed ourselves.
-// (2) When a test fails, each peer's last log lines are printed.
+// (2) When a test fails, each peer's last log lines are printed; DUN_E2E_LOGS=1 prints them always.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -12,7 +12,7 @@ import { request } from './http.mjs';
 import { until, within } from './wait.mjs';
 
 const LOG_LINES_MAX = 2000;
-const PRINTED_LINES = 60;
+const PRINTED_LINES = process.env.DUN_E2E_LOGS === '1' ? 1000 : 60;
 const NOISE = / form group=/; // one line for each of 64 groups
 const children = new Set();
 const started = [];
@@ -295,6 +295,7 @@ export function story(name, fn) {
     try {
       await fn(t);
       for (const cluster of started.slice(shared)) await cluster.stop();
+      if (process.env.DUN_E2E_LOGS === '1') for (const cluster of started) cluster.printLogs();
       if (pending === 1) for (const cluster of started) await cluster.stop();
       const surprises = started.flatMap((c) => c.surprises.splice(0));
       if (surprises.length > 0) throw new Error(`a peer died: ${surprises.join('; ')}`);

@@ -114,23 +114,23 @@ export class Publisher {
     this.epochs.get(channel).add(epoch);
   }
 
-  /** The longest time without an acknowledgement, beginning within [from, to]: of any channel, and
-   *  of the worst channel. */
+  /** The longest time without an acknowledgement that begins within [from, to]: of any channel, and
+   *  of the worst channel. Ask when publishing is over, so that every silence has its end. */
   gaps(from, to) {
-    const acks = this.acks.filter((ack) => ack.at >= from - 1000 && ack.at <= to);
-    const longest = (list) => {
+    const longest = (acks) => {
       let last = from;
       let gap = 0;
-      for (const ack of list) {
-        if (ack.at < from) continue;
-        gap = Math.max(gap, ack.at - last);
-        last = ack.at;
+      for (const { at } of acks) {
+        if (at < from) continue;
+        gap = Math.max(gap, at - last);
+        last = at;
+        if (at > to) break;
       }
-      return Math.max(gap, to - last > 5000 ? to - last : 0);
+      return last > to ? gap : Math.max(gap, to - last);
     };
     const worst = Math.max(
-      ...this.channels.map((c) => longest(acks.filter((ack) => ack.channel === c))),
+      ...this.channels.map((c) => longest(this.acks.filter((ack) => ack.channel === c))),
     );
-    return { any: longest(acks), worst };
+    return { any: longest(this.acks), worst };
   }
 }
