@@ -51,8 +51,10 @@ enum {
     DUN_HTTP_HEADER_MAX = 16 * 1024,
     DUN_HTTP_BODY_MAX = 1 << 20,
     DUN_CLIENT_CHANNELS_MAX = 128,
-    DUN_CLIENT_HISTORY_MAX = 300,  /* publications in one reply */
-    DUN_CLIENT_COMMANDS_MAX = 256, /* commands in flight of one client */
+    DUN_CLIENT_HISTORY_MAX = 300, /* publications in one reply */
+    DUN_HISTORY_REPLY_BYTES_MAX = 1
+                                  << 20, /* one history reply; a reader asks again after its last */
+    DUN_CLIENT_COMMANDS_MAX = 256,       /* commands in flight of one client */
     DUN_CONNS_PER_WORKER_MAX = 1 << 20,
 
     /* codecs */

@@ -204,6 +204,8 @@ void session_pages(struct session *s, const struct http_request *req); /* /, /me
 /* One publication as the codec wants it; slices borrow from @m. */
 struct cmd_publication session_publication(const struct store_msg *m, bool history);
 
+/* ---- session_history.c ---- */
+
 /* History of a channel as commands ask for it. */
 struct session_history {
     struct store_msg **msgs;
@@ -212,7 +214,9 @@ struct session_history {
     uint64_t epoch, top;
     char epoch_text[SESSION_EPOCH_MAX];
 };
-/* Errors: DUN_E_CONFLICT another epoch (112); DUN_E_MALFORMED reverse from 0 (107). */
+/* Up to @max publications and DUN_HISTORY_REPLY_BYTES_MAX bytes, but one at least if there is one.
+ * A contiguous piece of the log from where the question begins, whatever happens meanwhile.
+ * Errors: DUN_E_CONFLICT another epoch (112); DUN_E_MALFORMED reverse from 0 (107). */
 dun_err session_history_read(struct session_hub *h, const struct cmd_history *q, uint32_t max,
                              struct session_history *out) DUN_MUST_USE;
 void session_history_deinit(struct session_history *o);

@@ -37,6 +37,8 @@ struct fx {
     struct session_hub hub;
     uint64_t now_ms, wall_ms;
     int locked;
+    uint32_t unlocks;
+    void (*on_unlock)(struct fx *f); /* what the writer does as soon as it may */
     uint64_t cookies[FX_SUBMITS_MAX];
     uint32_t submit_count;
     dun_err submit_error;
@@ -56,7 +58,10 @@ static void fx_lock(void *ctx, uint32_t group)
 static void fx_unlock(void *ctx, uint32_t group)
 {
     (void)group;
-    assert_int_equal(--((struct fx *)ctx)->locked, 0);
+    struct fx *f = ctx;
+    assert_int_equal(--f->locked, 0);
+    f->unlocks++;
+    if (f->on_unlock != NULL) f->on_unlock(f);
 }
 
 static dun_err fx_submit(void *ctx, uint64_t cookie, const struct session_publish *p)

@@ -632,6 +632,115 @@ static void history_reads_both_ways(void **state)
     fx_destroy(f);
 }
 
+/* The offsets of the publications in @text, in order. */
+static uint32_t offsets(const char *text, uint64_t *out, uint32_t max)
+{
+    uint32_t n = 0;
+    for (const char *p = text; n < max && (p = strstr(p, "\"offset\":")) != NULL; n++) {
+        p += 9;
+        out[n] = strtoull(p, NULL, 10);
+    }
+    return n;
+}
+
+static void one_history_reply_has_a_bounded_number_of_bytes(void **state)
+{
+    (void)state;
+    enum { BIG = 60000, COUNT = 40 };
+    static uint64_t at[COUNT + 1];
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    char *data = dun_malloc(BIG + 1);
+    memset(data, '7', BIG);
+    data[BIG] = '\0';
+    for (int i = 0; i < COUNT; i++)
+        fx_publish(f, "a", data);
+    uint64_t last = 0;
+    for (int turn = 0; last < COUNT; turn++) {
+        char say[128];
+        assert_true(turn < COUNT);
+        snprintf(
+            say, sizeof say,
+            "{\"id\":2,\"history\":{\"channel\":\"a\",\"limit\":-1,\"since\":{\"offset\":%llu}}}",
+            (unsigned long long)last);
+        fx_say(c, say);
+        const char *got = fx_text(c);
+        assert_true(strlen(got) < DUN_HISTORY_REPLY_BYTES_MAX + BIG);
+        uint32_t n = offsets(got, at, COUNT + 1);
+        assert_true(n >= 2);
+        assert_int_equal(at[n - 1], COUNT); /* the top says that there is more */
+        for (uint32_t i = 0; i + 1 < n; i++)
+            assert_int_equal(at[i], ++last);
+    }
+    fx_say(c, "{\"id\":2,\"history\":{\"channel\":\"a\",\"limit\":-1,\"reverse\":true}}");
+    uint32_t n = offsets(fx_text(c), at, COUNT + 1);
+    assert_true(n > 2 && n < COUNT);
+    for (uint32_t i = 0; i + 1 < n; i++)
+        assert_int_equal(at[i], COUNT - i);
+    dun_free(data);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void trim_at_second(struct fx *f)
+{
+    if (f->unlocks == 2) {
+        f->on_unlock = NULL;
+        for (int i = 0; i < 950; i++) /* 50 of the first 1000 stay */
+            store_msg_unref(fx_log(f, "a", "0"));
+    }
+}
+
+static void epoch_at_second(struct fx *f)
+{
+    if (f->unlocks == 2) {
+        f->on_unlock = NULL;
+        fx_set_epoch(f, FX_EPOCH + 100);
+        store_msg_unref(fx_log(f, "a", "0"));
+    }
+}
+
+static void a_log_that_moves_under_a_history_read_leaves_no_gap(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *say;
+        void (*move)(struct fx *f);
+        uint64_t first, last;
+    } t[] = {
+        {"", NULL, 1, 300},
+        {"", trim_at_second, 1, 128},
+        {"", epoch_at_second, 1, 128},
+        {",\"reverse\":true", NULL, 1000, 701},
+        {",\"reverse\":true", trim_at_second, 1000, 951 - 78},
+        {",\"reverse\":true", epoch_at_second, 1000, 873},
+        {",\"since\":{\"offset\":900}", trim_at_second, 901, 1000},
+    };
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        static uint64_t at[400];
+        char say[160];
+        struct fx *f = fx_create();
+        struct fx_client *c = fx_ws(f, true);
+        fx_publish_many(f, "a", 1, 1000);
+        snprintf(say, sizeof say, "{\"id\":2,\"history\":{\"channel\":\"a\",\"limit\":300%s}}",
+                 t[i].say);
+        f->unlocks = 0;
+        f->on_unlock = t[i].move;
+        fx_say(c, say);
+        const char *got = fx_text(c);
+        fx_has(got, "\"epoch\":\"abc\",\"offset\":1000"); /* as the reading began */
+        uint32_t n = offsets(got, at, 400) - 1;
+        uint64_t want = t[i].first;
+        int d = t[i].last < t[i].first ? -1 : 1;
+        for (uint32_t k = 0; k < n; k++, want += (uint64_t)(int64_t)d)
+            if (at[k] != want) fail_msg("row %zu: %u is %llu", i, k, (unsigned long long)at[k]);
+        if (want != t[i].last + (uint64_t)(int64_t)d)
+            fail_msg("row %zu: ends before %llu", i, (unsigned long long)want);
+        fx_client_destroy(c);
+        fx_destroy(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -659,6 +768,8 @@ int main(void)
         cmocka_unit_test(tokens_decide_who_connects),
         cmocka_unit_test(permissions_follow_the_namespace),
         cmocka_unit_test(history_reads_both_ways),
+        cmocka_unit_test(one_history_reply_has_a_bounded_number_of_bytes),
+        cmocka_unit_test(a_log_that_moves_under_a_history_read_leaves_no_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
