@@ -193,7 +193,9 @@ static bool stuck(const struct link_end *e)
 
 dun_err link_out_get(struct link *l, enum link_plane plane, const char *addr, struct link_end **out)
 {
-    if (l->retired != NULL) reap(l);
+    /* Replication is also sent from NNG's own threads, where a close would wait for itself; gossip
+     * goes out several times a second and only from the core's thread. */
+    if (l->retired != NULL && plane == LINK_GOSSIP) reap(l);
     struct link_end *e = find(l, plane, addr);
     if (e != NULL && stuck(e)) {
         retire(e);

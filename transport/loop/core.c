@@ -1,7 +1,12 @@
-/* transport/loop/core.c: the core thread. It owns the node and writes the store.
- * Why: one thread orders everything that replication decides, so neither needs
- * locks; whatever arrived while it worked is taken as one batch, and leaves as
- * one packet per peer.
+/* transport/loop/core.c: the core. It owns the node and writes the store.
+ * Why: one thread at a time orders everything that replication decides, so
+ * neither needs locks; whatever arrived while it worked is taken as one batch,
+ * and leaves as one packet per peer.
+ * Waking an idle thread costs more than the work of one publish. So when the
+ * core is idle and nothing waits, a worker with submits or a link's thread with
+ * a replication packet borrows it (core.own) and does the step itself; else it
+ * leaves the work in the inbox. Gossip, timers and all that closes links stay
+ * with the core's own thread.
  * (1) Every submit taken from the inbox is answered: by the node, at once when
  *     the node refuses it, or by WORKER_FAIL_PENDING when the node starts anew.
  * (2) WORKER_SERVING follows node_status().ready, false before anything that
@@ -30,6 +35,7 @@ struct core {
     uv_loop_t uv;
     uv_thread_t thread;
     struct inbox inbox;
+    pthread_mutex_t own; /* whoever holds it is the core */
     uv_timer_t deadline, poll;
     struct node *node;
     struct node_config nc;
@@ -38,7 +44,7 @@ struct core {
     uint64_t started_ms, phase_ms, status_ms, trim_ms;
     uint32_t drained; /* workers without clients */
     enum core_phase phase;
-    bool serving;
+    bool serving, ended;
 };
 
 struct inbox *core_inbox(struct core *c)
@@ -232,7 +238,7 @@ static void arm(struct core *c)
     uv_timer_start(&c->deadline, on_deadline, at > now ? at - now : 0, 0);
 }
 
-static void step_and_perform(struct core *c, enum node_event_type type)
+static void step_and_perform_here(struct core *c, enum node_event_type type)
 {
     struct node_event ev = {.type = type};
     dun_err e = step(c, &ev);
@@ -240,12 +246,21 @@ static void step_and_perform(struct core *c, enum node_event_type type)
         dun_log(c->l->config.log, DUN_LOG_WARN, "step_failed type=%d why=%s", (int)type,
                 dun_err_text(e));
     perform(c);
+}
+
+/* The core's own thread only. */
+static void step_and_perform(struct core *c, enum node_event_type type)
+{
+    step_and_perform_here(c, type);
     arm(c);
 }
 
 static void on_deadline(uv_timer_t *t)
 {
-    step_and_perform(t->data, NODE_EV_TICK);
+    struct core *c = t->data;
+    pthread_mutex_lock(&c->own);
+    step_and_perform(c, NODE_EV_TICK);
+    pthread_mutex_unlock(&c->own);
 }
 
 /* Others have seen a later life of ours: ours is a stale copy, so nothing of it may count. */
@@ -286,16 +301,17 @@ static void on_submit(struct core *c, struct loop_submit *s)
     }
 }
 
-static void on_packet(struct core *c, const struct loop_packet *p)
+static void on_packet(struct core *c, enum node_plane plane, const char *from_name,
+                      uint64_t from_boot, struct dun_slice bytes)
 {
     struct node_event ev = {.type = NODE_EV_PACKET};
-    ev.packet.plane = p->plane;
-    ev.packet.from_name = p->from_name;
-    ev.packet.from_boot = p->from_boot;
-    ev.packet.bytes = dun_slice(p->bytes, p->len);
+    ev.packet.plane = plane;
+    ev.packet.from_name = from_name;
+    ev.packet.from_boot = from_boot;
+    ev.packet.bytes = bytes;
     dun_err e = step(c, &ev);
     if (e != DUN_OK && e != DUN_E_STALE)
-        dun_log(c->l->config.log, DUN_LOG_DEBUG, "packet_refused from=%s why=%s", p->from_name,
+        dun_log(c->l->config.log, DUN_LOG_DEBUG, "packet_refused from=%s why=%s", from_name,
                 dun_err_text(e));
 }
 
@@ -339,10 +355,12 @@ static void handle(struct core *c, struct inbox_item *item)
         on_cast(c, item->ptr, item->arg);
         loop_heard_unref(item->ptr);
         return;
-    case CORE_PACKET:
-        on_packet(c, item->ptr);
-        dun_free(item->ptr);
+    case CORE_PACKET: {
+        struct loop_packet *p = item->ptr;
+        on_packet(c, p->plane, p->from_name, p->from_boot, dun_slice(p->bytes, p->len));
+        dun_free(p);
         return;
+    }
     case CORE_LOST: {
         struct loop_packet *p = item->ptr;
         ev.link.plane = p->plane;
@@ -362,12 +380,44 @@ static void on_inbox(uv_async_t *async)
 {
     struct core *c = async->data;
     struct inbox_item *items;
+    pthread_mutex_lock(&c->own);
     uint32_t n = inbox_take(&c->inbox, &items);
     for (uint32_t i = 0; i < n; i++) {
         handle(c, &items[i]);
         if ((i + 1) % CORE_STEP_BATCH == 0) step_and_perform(c, NODE_EV_FLUSH);
     }
     step_and_perform(c, NODE_EV_FLUSH);
+    pthread_mutex_unlock(&c->own);
+}
+
+/* ---- borrowed ---- */
+
+/* True: this thread is the core until it gives @c->own back. What waits in the inbox goes first. */
+static bool borrow(struct core *c)
+{
+    if (pthread_mutex_trylock(&c->own) != 0) return false;
+    if (c->node != NULL && !c->ended && inbox_empty(&c->inbox)) return true;
+    pthread_mutex_unlock(&c->own);
+    return false;
+}
+
+bool core_packet(struct core *c, const char *from_name, uint64_t from_boot, struct dun_slice bytes)
+{
+    if (!borrow(c)) return false;
+    on_packet(c, NODE_REPLICATION, from_name, from_boot, bytes);
+    step_and_perform_here(c, NODE_EV_FLUSH);
+    pthread_mutex_unlock(&c->own);
+    return true;
+}
+
+bool core_submits(struct core *c, struct inbox_item *items, uint32_t count)
+{
+    if (!borrow(c)) return false;
+    for (uint32_t i = 0; i < count; i++)
+        handle(c, &items[i]);
+    step_and_perform_here(c, NODE_EV_FLUSH);
+    pthread_mutex_unlock(&c->own);
+    return true;
 }
 
 /* ---- time, stop ---- */
@@ -378,12 +428,14 @@ static void end(struct core *c)
     uv_close((uv_handle_t *)&c->deadline, NULL);
     uv_close((uv_handle_t *)&c->poll, NULL);
     inbox_close(&c->inbox);
+    c->ended = true;
 }
 
-static void on_poll(uv_timer_t *t)
+static void poll_owned(struct core *c)
 {
-    struct core *c = t->data;
     uint64_t now = loop_mono_ms();
+    if (node_deadline_ms(c->node) <= now)
+        step_and_perform(c, NODE_EV_TICK); /* borrowers do not arm */
     if (now - c->trim_ms >= CORE_TRIM_MS) {
         c->trim_ms = now;
         store_trim(c->l->store, loop_wall_ms());
@@ -405,6 +457,14 @@ static void on_poll(uv_timer_t *t)
     }
 }
 
+static void on_poll(uv_timer_t *t)
+{
+    struct core *c = t->data;
+    pthread_mutex_lock(&c->own);
+    poll_owned(c);
+    pthread_mutex_unlock(&c->own);
+}
+
 static void run(void *arg)
 {
     struct core *c = arg;
@@ -415,6 +475,7 @@ struct core *core_create(struct loop *l)
 {
     struct core *c = dun_calloc(1, sizeof *c);
     c->l = l;
+    pthread_mutex_init(&c->own, NULL);
     int e = uv_loop_init(&c->uv);
     DUN_ASSERT(e == 0);
     inbox_init(&c->inbox, &c->uv, on_inbox, c, CORE_ITEMS_MAX, CORE_BYTES_MAX);
@@ -433,7 +494,9 @@ dun_err core_start(struct core *c, const struct node_config *node, uint64_t boot
     c->nc.log = c->l->config.log;
     c->nc.group_count = c->l->config.group_count;
     c->nc.boot = boot;
+    pthread_mutex_lock(&c->own);
     dun_err e = node_create(&c->node, &c->nc, why, why_size);
+    pthread_mutex_unlock(&c->own);
     if (e != DUN_OK) return e;
     uv_timer_start(&c->deadline, on_deadline, 0, 0);
     uv_timer_start(&c->poll, on_poll, CORE_POLL_MS, CORE_POLL_MS);
@@ -475,5 +538,6 @@ void core_destroy(struct core *c)
         dun_free(c->replies[i]);
     int e = uv_loop_close(&c->uv);
     DUN_ASSERT(e == 0);
+    pthread_mutex_destroy(&c->own);
     dun_free(c);
 }

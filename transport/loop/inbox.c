@@ -65,6 +65,14 @@ dun_err inbox_force(struct inbox *b, struct inbox_item item)
     return push(b, item, true);
 }
 
+bool inbox_empty(struct inbox *b)
+{
+    pthread_mutex_lock(&b->lock);
+    bool empty = b->in_count == 0;
+    pthread_mutex_unlock(&b->lock);
+    return empty;
+}
+
 uint32_t inbox_take(struct inbox *b, struct inbox_item **items)
 {
     pthread_mutex_lock(&b->lock);

@@ -43,6 +43,7 @@ void inbox_deinit(struct inbox *b);
 dun_err inbox_push(struct inbox *b, struct inbox_item item) DUN_MUST_USE;
 /* The same without the bounds. Errors: DUN_E_CLOSED. */
 dun_err inbox_force(struct inbox *b, struct inbox_item item) DUN_MUST_USE;
+bool inbox_empty(struct inbox *b); /* any thread; at this moment */
 /* Receiver's thread: all items; valid until the next call. */
 uint32_t inbox_take(struct inbox *b, struct inbox_item **items);
 

@@ -194,6 +194,7 @@ static struct loop_packet *packet(enum node_plane plane, const char *name, uint6
 void loop_packet(struct loop *l, enum node_plane plane, const char *from_name, uint64_t from_boot,
                  struct dun_slice bytes)
 {
+    if (plane == NODE_REPLICATION && core_packet(l->core, from_name, from_boot, bytes)) return;
     struct loop_packet *p = packet(plane, from_name, from_boot, bytes);
     struct inbox_item item = {.type = CORE_PACKET, .ptr = p, .bytes = sizeof *p + bytes.len};
     if (inbox_push(core_inbox(l->core), item) != DUN_OK) dun_free(p);

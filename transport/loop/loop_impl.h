@@ -111,6 +111,10 @@ struct core *core_create(struct loop *l);
 dun_err core_start(struct core *c, const struct node_config *node, uint64_t boot, char *why,
                    size_t why_size) DUN_MUST_USE;
 struct inbox *core_inbox(struct core *c);
+/* Any thread. Does the work at once as the core if that is idle; false: nothing done, use the
+ * inbox. core_submits takes the items, all CORE_SUBMIT. */
+bool core_packet(struct core *c, const char *from_name, uint64_t from_boot, struct dun_slice bytes);
+bool core_submits(struct core *c, struct inbox_item *items, uint32_t count);
 void core_join(struct core *c); /* waits for the thread's end */
 void core_destroy(struct core *c);
 

@@ -14,6 +14,7 @@ enum {
     WORKER_ITEMS_MAX = 1 << 16,
     WORKER_BYTES_MAX = 64 << 20, /* of commits not yet delivered; beyond it: resync */
     READ_BUFFER = 64 * 1024,
+    SUBMITS_START = 64,
     LISTEN_BACKLOG = 4096,
     TICK_MS = 1000,
     DRAIN_STEP_MS = 50, /* clients are spread over DRAIN_STEPS of these */
@@ -35,6 +36,8 @@ struct worker {
     uv_timer_t tick, drain;
     struct session_hub hub;
     struct conn *conns;
+    struct inbox_item *submits; /* of this turn; at most DUN_PENDING_MAX */
+    uint32_t submit_count, submit_cap;
     uint32_t drain_each;
     uint64_t refused_log_ms;
     bool draining, stopping, drained, listening;
@@ -285,9 +288,25 @@ static void on_spin(uv_idle_t *spin)
     (void)spin; /* its only work is to keep the loop from sleeping */
 }
 
+/* The turn's publishes: done here when the core is idle, else left in its inbox. */
+static void hand_over(struct worker *w)
+{
+    uint32_t count = w->submit_count;
+    w->submit_count = 0;
+    if (count == 0 || core_submits(w->l->core, w->submits, count)) return;
+    for (uint32_t i = 0; i < count; i++) {
+        struct loop_submit *s = w->submits[i].ptr;
+        if (inbox_push(core_inbox(w->l->core), w->submits[i]) == DUN_OK) continue;
+        struct node_reply r = {.cookie = s->cookie, .err = DUN_E_OVERLOADED};
+        dun_free(s);
+        session_hub_replied(&w->hub, &r);
+    }
+}
+
 static void turn(struct worker *w)
 {
     set_time(w);
+    hand_over(w);
     bool more = session_hub_pump(&w->hub);
     for (struct session *s; (s = session_hub_dirty(&w->hub)) != NULL;)
         conn_service(conn_of(s));
@@ -466,6 +485,11 @@ static dun_err ops_submit(void *ctx, uint64_t cookie, const struct session_publi
 {
     struct worker *w = ctx;
     size_t len = p->channel.len + p->key.len + p->data.len + p->tags.len + p->info.len;
+    if (w->submit_count == DUN_PENDING_MAX) return DUN_E_OVERLOADED;
+    if (w->submit_count == w->submit_cap) {
+        w->submit_cap = w->submit_cap == 0 ? SUBMITS_START : w->submit_cap * 2;
+        w->submits = dun_realloc(w->submits, w->submit_cap * sizeof *w->submits);
+    }
     struct loop_submit *s = dun_malloc(sizeof *s + len);
     s->cookie = cookie;
     s->channel = (uint32_t)p->channel.len;
@@ -475,10 +499,9 @@ static dun_err ops_submit(void *ctx, uint64_t cookie, const struct session_publi
     s->info = (uint32_t)p->info.len;
     uint8_t *at = put(put(put(s->bytes, p->channel), p->key), p->data);
     put(put(at, p->tags), p->info);
-    struct inbox_item item = {.type = CORE_SUBMIT, .ptr = s, .bytes = sizeof *s + len};
-    if (inbox_push(core_inbox(w->l->core), item) == DUN_OK) return DUN_OK;
-    dun_free(s);
-    return DUN_E_OVERLOADED;
+    w->submits[w->submit_count++] =
+        (struct inbox_item){.type = CORE_SUBMIT, .ptr = s, .bytes = sizeof *s + len};
+    return DUN_OK;
 }
 
 static void ops_status(void *ctx, struct session_status *out)
@@ -583,6 +606,9 @@ void worker_destroy(struct worker *w)
     for (uint32_t i = 0; i < n; i++)
         drop(&items[i]);
     inbox_deinit(&w->inbox);
+    for (uint32_t i = 0; i < w->submit_count; i++)
+        dun_free(w->submits[i].ptr);
+    dun_free(w->submits);
     session_hub_deinit(&w->hub);
     int e = uv_loop_close(&w->uv);
     DUN_ASSERT(e == 0);
