@@ -146,6 +146,16 @@ static void broadcast(struct session *s, const struct api_broadcast *q, bool tra
     if (call->outstanding == 0) finish_call(s, call);
 }
 
+/* Every publication is in the log that subscribers read from, so none can be left out of it. */
+static bool refuse_options(struct session *s, const struct api_publish *q, bool transport)
+{
+    if (!q->skip_history) return false;
+    answer_error(s, CMD_ERR_NOT_AVAILABLE,
+                 "skip_history is not supported: publish into a namespace without history",
+                 transport);
+    return true;
+}
+
 /* ---- reading ---- */
 
 /* 0: go on. */
@@ -274,11 +284,13 @@ static dun_err run(struct session *s, enum method m, struct dun_slice body, bool
     switch (m) {
     case PUBLISH:
         e = api_decode_publish(body, scratch, &q.publish, why);
-        if (e == DUN_OK) publish(s, &q.publish, transport);
+        if (e == DUN_OK && !refuse_options(s, &q.publish, transport))
+            publish(s, &q.publish, transport);
         return e;
     case BROADCAST:
         e = api_decode_broadcast(body, scratch, &q.broadcast, why);
-        if (e == DUN_OK) broadcast(s, &q.broadcast, transport);
+        if (e == DUN_OK && !refuse_options(s, &q.broadcast.publish, transport))
+            broadcast(s, &q.broadcast, transport);
         return e;
     case HISTORY:
         e = api_decode_history(body, scratch, &q.history, why);

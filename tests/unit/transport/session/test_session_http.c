@@ -103,6 +103,34 @@ static void pipelined_requests_are_answered_in_order(void **state)
     fx_destroy(f);
 }
 
+static void skip_history_is_refused_and_nothing_published(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *body;
+        uint32_t submits;
+    } t[] = {
+        {"publish", "{\"channel\":\"a\",\"data\":1,\"skip_history\":true}", 0},
+        {"broadcast", "{\"channels\":[\"a\",\"b\"],\"data\":1,\"skip_history\":true}", 0},
+        {"publish", "{\"channel\":\"a\",\"data\":1,\"skip_history\":false}", 1},
+    };
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        struct fx *f = fx_create();
+        struct fx_client *c = fx_client(f);
+        char head[64];
+        snprintf(head, sizeof head, "POST /api/%s HTTP/1.1\r\n", t[i].path);
+        request(c, head, t[i].body, false);
+        const char *got = fx_http(c);
+        assert_int_equal(f->submit_count, t[i].submits);
+        if (t[i].submits == 0) {
+            fx_has(got, "\"code\":108");
+            fx_has(got, "\"detail\":\"skip_history ");
+        }
+        fx_client_destroy(c);
+        fx_destroy(f);
+    }
+}
+
 static void a_broadcast_answers_for_each_channel(void **state)
 {
     (void)state;
@@ -363,6 +391,7 @@ int main(void)
         cmocka_unit_test(requests_have_their_status),
         cmocka_unit_test(a_head_over_the_limit_is_refused),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(skip_history_is_refused_and_nothing_published),
         cmocka_unit_test(a_broadcast_answers_for_each_channel),
         cmocka_unit_test(the_api_wants_its_key),
         cmocka_unit_test(an_unready_peer_says_so),
