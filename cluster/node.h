@@ -139,7 +139,8 @@ void node_destroy(struct node *n);
  * waiting), DUN_E_TOO_BIG / DUN_E_MALFORMED (operation does not encode within limits).
  * PACKET: DUN_E_MALFORMED, DUN_E_STALE, DUN_E_CONFLICT (other voters list). */
 dun_err node_step(struct node *n, const struct node_event *ev) DUN_MUST_USE;
-const struct node_out *node_out(const struct node *n);
+/* What the steps since the last clear ask for; valid until the next step. */
+const struct node_out *node_out(struct node *n);
 void node_out_clear(struct node *n);
 uint64_t node_deadline_ms(const struct node *n);
 

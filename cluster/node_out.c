@@ -70,29 +70,28 @@ void node_out_forget(struct node *n, const char *addr)
     copy_text(n->forgotten[n->out.forgotten_count++], sizeof *n->forgotten, addr);
 }
 
-const struct node_out *node_out(const struct node *n)
+const struct node_out *node_out(struct node *n)
 {
     /* The slots may have moved while they filled: point at them now. */
-    struct node_out *o = &((struct node *)(uintptr_t)n)->out;
-    struct node *m = (struct node *)(uintptr_t)n;
+    struct node_out *o = &n->out;
     if (o->packet_count != 0) {
-        o->packets = dun_realloc(o->packets, m->packet_cap * sizeof *o->packets);
+        o->packets = dun_realloc(o->packets, n->packet_cap * sizeof *o->packets);
         for (uint32_t i = 0; i < o->packet_count; i++) {
-            const struct node_packet_slot *s = &m->packet_slots[i];
+            const struct node_packet_slot *s = &n->packet_slots[i];
             o->packets[i] =
                 (struct node_packet){s->plane, s->addr, s->to_name, dun_buf_view(&s->bytes)};
         }
     }
     if (o->aux_count != 0) {
-        o->auxes = dun_realloc(o->auxes, m->aux_buf_cap * sizeof *o->auxes);
+        o->auxes = dun_realloc(o->auxes, n->aux_buf_cap * sizeof *o->auxes);
         for (uint32_t i = 0; i < o->aux_count; i++)
             o->auxes[i] =
-                (struct node_aux){m->aux_slots[i].from_name, dun_buf_view(&m->aux_slots[i].bytes)};
+                (struct node_aux){n->aux_slots[i].from_name, dun_buf_view(&n->aux_slots[i].bytes)};
     }
     if (o->forgotten_count != 0) {
-        o->forgotten = dun_realloc(o->forgotten, m->forgotten_cap * sizeof *o->forgotten);
+        o->forgotten = dun_realloc(o->forgotten, n->forgotten_cap * sizeof *o->forgotten);
         for (uint32_t i = 0; i < o->forgotten_count; i++)
-            o->forgotten[i] = m->forgotten[i];
+            o->forgotten[i] = n->forgotten[i];
     }
     return o;
 }
