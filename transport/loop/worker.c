@@ -211,7 +211,7 @@ static void conn_service(struct conn *c)
         return;
     }
     if (c->write == NULL) {
-        bool full = s->out_bytes > SESSION_OUT_MAX;
+        bool full = session_out_full(s);
         bool all = flush(c);
         if (all && full) session_set_blocked(s, false); /* held input may go on */
         if (all && s->phase == SESSION_FINISHING && s->out_bytes == 0) shut(c);
@@ -365,10 +365,22 @@ static void begin_drain(struct worker *w)
     uv_timer_start(&w->drain, on_drain, 0, DRAIN_STEP_MS);
 }
 
+/* What can still be said goes out: answers, then closes, as far as the sockets take them. */
+static void say_goodbye(struct worker *w)
+{
+    set_time(w);
+    session_hub_fail_pending(&w->hub, DUN_E_TIMEOUT);
+    while (session_hub_drain(&w->hub, UINT32_MAX))
+        DUN_ASSERT(w->hub.pending_count == 0);
+    turn(w);
+}
+
 static void end(struct worker *w)
 {
     w->stopping = true;
     stop_listening(w);
+    w->hub.serving = false;
+    say_goodbye(w);
     uv_close((uv_handle_t *)&w->prepare, NULL);
     uv_close((uv_handle_t *)&w->check, NULL);
     uv_close((uv_handle_t *)&w->spin, NULL);

@@ -2,8 +2,9 @@
  * Why: whatever the protocol, a connection keeps no buffer while nothing is
  * half-read or half-written, and no timer of its own.
  * (1) out_head..out_tail hold out_bytes unsent bytes, out_skip of the first
- *     blob are sent already.
- * (2) A session is in exactly one slot of the wheel, the one of due_s. */
+ *     blob are sent already, in out_count blobs.
+ * (2) A session is in exactly one slot of the wheel, the one of due_s.
+ * (3) hub->held_bytes is the sum of in.cap. */
 #include "transport/session/session_impl.h"
 
 enum { CHUNK_BLOBS = 14, CHUNKS_FREE_MAX = 4096 };
@@ -83,6 +84,7 @@ void session_out_add(struct session *s, struct dun_blob *blob)
     }
     c->at[c->end++] = blob;
     s->out_bytes += blob->len;
+    s->out_count++;
     session_mark_dirty(s);
 }
 
@@ -119,6 +121,7 @@ void session_out_consume(struct session *s, size_t bytes)
         }
         bytes -= left;
         s->out_skip = 0;
+        s->out_count--;
         dun_blob_unref(b);
         if (++c->first < c->end) continue;
         s->out_head = c->next;
@@ -210,6 +213,7 @@ void session_deinit(struct session *s)
         *link = s->dirty_next;
     }
     session_out_consume(s, s->out_bytes);
+    h->held_bytes -= s->in.cap;
     dun_buf_deinit(&s->in);
     DUN_ASSERT(s->out_head == NULL && h->session_count > 0);
     h->session_count--;
@@ -241,7 +245,7 @@ void session_close(struct session *s, enum cmd_close why)
 bool session_wants_read(const struct session *s)
 {
     if (s->phase != SESSION_OPEN) return s->phase == SESSION_FINISHING;
-    if (s->out_bytes > SESSION_OUT_MAX) return false;
+    if (session_out_full(s)) return false;
     return s->proto->wants_read == NULL || s->proto->wants_read(s);
 }
 
@@ -276,9 +280,8 @@ static size_t input_all(struct session *s, uint8_t *data, size_t len)
     return used;
 }
 
-void session_receive(struct session *s, uint8_t *data, size_t len)
+static void receive(struct session *s, uint8_t *data, size_t len)
 {
-    if (s->phase != SESSION_OPEN) return; /* it is told to go; what it says is of no use */
     if (s->in.len > 0) {
         dun_buf_add(&s->in, data, len);
         /* Protocols reach the input only through these arguments. */
@@ -289,6 +292,16 @@ void session_receive(struct session *s, uint8_t *data, size_t len)
     }
     size_t used = input_all(s, data, len);
     if (used < len && s->phase == SESSION_OPEN) dun_buf_add(&s->in, data + used, len - used);
+}
+
+void session_receive(struct session *s, uint8_t *data, size_t len)
+{
+    struct session_hub *h = s->hub;
+    if (s->phase != SESSION_OPEN) return; /* it is told to go; what it says is of no use */
+    h->held_bytes -= s->in.cap;
+    receive(s, data, len);
+    h->held_bytes += s->in.cap;
+    if (h->held_bytes > SESSION_HELD_MAX && s->in.cap > 0) session_abort(s);
 }
 
 void session_resume(struct session *s)

@@ -33,7 +33,10 @@ enum {
     SESSION_MEMBERS_MAX = 16,  /* peers that info lists */
     SESSION_IOV_MAX = 64,      /* pieces of one gathered write */
     SESSION_OUT_MAX = 1 << 20, /* unsent replies of one client; beyond it we stop reading from it */
-    SESSION_PUMP_MAX = 64,     /* messages read from the log under one lock */
+    SESSION_OUT_PIECES_MAX =
+        8192, /* likewise in pieces, as the smallest cost more than their bytes */
+    SESSION_HELD_MAX = 256 << 20, /* half-read input of all clients of a worker together */
+    SESSION_PUMP_MAX = 64,        /* messages read from the log under one lock */
 };
 
 struct session_options {
@@ -122,6 +125,7 @@ struct session_hub {
 
     struct session_presence *presence;
 
+    size_t held_bytes; /* room that half-read input takes */
     uint32_t session_count, client_count;
     uint64_t sub_count, delivered, encoded, caught_up, published, publish_errors;
 };
@@ -141,9 +145,9 @@ struct session {
     struct session *wheel_next, **wheel_link;
     struct session *dirty_next;
     struct session *lagging_next;
-    struct dun_buf in; /* half-read input; empty while nothing is */
-    uint32_t out_bytes;
-    uint32_t out_skip; /* bytes of the first blob that are written */
+    struct dun_buf in;             /* half-read input; empty while nothing is */
+    uint32_t out_bytes, out_count; /* unsent, and in how many pieces */
+    uint32_t out_skip;             /* bytes of the first blob that are written */
     uint32_t due_s;
     uint32_t pending; /* index + 1 of the first request in flight; 0 = none */
     uint16_t sub_count, pending_count;
@@ -175,7 +179,8 @@ void session_hub_fail_pending(struct session_hub *h, dun_err e);
 void session_hub_heard(struct session_hub *h, const char *from_name, struct dun_slice bytes);
 /* Ready or not. Unready: every client is told to reconnect (3011). */
 void session_hub_serving(struct session_hub *h, bool serving);
-/* Closes up to @max clients for a stop (3001). false: none is left. */
+/* Closes up to @max clients for a stop (3001); those with publishes in flight get their answers
+ * first and so stay. false: none is left. */
 bool session_hub_drain(struct session_hub *h, uint32_t max);
 /* Deadlines; call about once a second. */
 void session_hub_tick(struct session_hub *h);
@@ -190,6 +195,11 @@ void session_init(struct session *s, struct session_hub *h); /* begins as HTTP *
 void session_deinit(struct session *s);
 /* @data may be written to (unmasking). */
 void session_receive(struct session *s, uint8_t *data, size_t len);
+/* So much is unsent that the client is not listened to. */
+static inline bool session_out_full(const struct session *s)
+{
+    return s->out_bytes > SESSION_OUT_MAX || s->out_count > SESSION_OUT_PIECES_MAX;
+}
 /* May the worker read from the client? */
 bool session_wants_read(const struct session *s);
 /* Ends it as its protocol says (close frame, last event, ...). */

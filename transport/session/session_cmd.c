@@ -23,6 +23,18 @@ static struct dun_blob *keep(struct dun_slice text)
     return text.len == 0 ? NULL : dun_blob_copy(text.data, text.len);
 }
 
+/* A question is short and its answer long, so what a client does not read bounds its questions. */
+static bool unread(const struct session *s)
+{
+    return s->hub->replies.len + s->out_bytes > SESSION_OUT_MAX;
+}
+
+/* Messages in the answer to a subscribe; without any, the cursor brings them in its own time. */
+static uint32_t inline_max(const struct session *s)
+{
+    return unread(s) ? 0 : DUN_CLIENT_HISTORY_MAX;
+}
+
 /* ---- connect, refresh ---- */
 
 static dun_err verify(struct session *s, struct dun_slice token, enum jwt_kind kind,
@@ -220,7 +232,7 @@ static void start_parked(struct session *s, struct session_sub *sub, bool final)
         .recover = true,
         .epoch = dun_slice_str(p.epoch),
         .seq = p.seq,
-        .inline_max = DUN_CLIENT_HISTORY_MAX,
+        .inline_max = inline_max(s),
     };
     start(s, sub, p.id, &r, true, p.flag, final);
 }
@@ -273,7 +285,7 @@ static void on_subscribe(struct session *s, const struct cmd *c)
         .recover = q->recover && sub->recoverable,
         .epoch = q->epoch,
         .seq = q->offset,
-        .inline_max = DUN_CLIENT_HISTORY_MAX,
+        .inline_max = inline_max(s),
     };
     bool waits = q->epoch.len > 0; /* without an epoch nothing says that our log will get there */
     start(s, sub, c->id, &r, q->recover, q->flag, !waits);
@@ -369,7 +381,8 @@ static enum cmd_error check_read(struct session *s, struct dun_slice channel,
     if (!session_may(&user, right, ns, channel, session_sub_find(s, channel) != NULL))
         return CMD_ERR_PERMISSION_DENIED;
     bool on = right == SESSION_HISTORY ? store_namespace_has_history(ns) : ns->presence;
-    return on ? 0 : CMD_ERR_NOT_AVAILABLE;
+    if (!on) return CMD_ERR_NOT_AVAILABLE;
+    return unread(s) ? CMD_ERR_TOO_MANY_REQUESTS : 0;
 }
 
 static void on_history(struct session *s, const struct cmd *c)
@@ -413,7 +426,7 @@ void session_cmd_presence(struct session *s, uint32_t id, enum cmd_error code, b
     } else {
         cmd_write_presence(reply(s), id, list, count);
     }
-    session_ws_flush(s);
+    if (!s->in_input) session_ws_flush(s); /* else with the other answers to this input */
 }
 
 /* ---- dispatch ---- */

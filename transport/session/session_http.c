@@ -6,7 +6,11 @@
 
 #include "transport/codec/http.h"
 
-enum { KEEP_ALIVE_S = 60, FINISH_WAIT_S = 2 };
+enum {
+    KEEP_ALIVE_S = 60,
+    FINISH_WAIT_S = 2,
+    PIPELINED_MAX = 64 * 1024 /* of requests behind one that waits; each answer moves them */
+};
 
 struct session_http {
     struct http_reader reader;
@@ -105,7 +109,7 @@ static void route(struct session *s, const struct http_request *req)
 static size_t http_input(struct session *s, uint8_t *data, size_t len)
 {
     size_t used = 0;
-    while (s->phase == SESSION_OPEN && used < len && s->out_bytes <= SESSION_OUT_MAX) {
+    while (s->phase == SESSION_OPEN && used < len && !session_out_full(s)) {
         struct session_http *http = http_of(s);
         struct http_request req;
         size_t n;
@@ -136,7 +140,7 @@ static size_t http_input(struct session *s, uint8_t *data, size_t len)
 static bool http_wants_read(const struct session *s)
 {
     const struct session_http *http = s->state;
-    return http == NULL || !http->busy || s->in.len < DUN_HTTP_BODY_MAX;
+    return http == NULL || !http->busy || s->in.len < PIPELINED_MAX;
 }
 
 static void http_timer(struct session *s)

@@ -225,13 +225,18 @@ void session_hub_serving(struct session_hub *h, bool serving)
 
 bool session_hub_drain(struct session_hub *h, uint32_t max)
 {
+    bool left = false;
     for (uint32_t i = 0; i < SESSION_WHEEL_SLOTS; i++) {
         for (struct session *s = h->wheel[i], *next; s != NULL; s = next) {
             next = s->wheel_next;
             if (!s->proto->client || s->phase != SESSION_OPEN) continue;
+            if (s->pending_count > 0) {
+                left = true;
+                continue;
+            }
             if (max-- == 0) return true;
             session_close(s, CMD_CLOSE_SHUTDOWN);
         }
     }
-    return false;
+    return left;
 }

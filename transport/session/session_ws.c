@@ -175,7 +175,7 @@ static void on_frame(struct session *s, const struct ws_frame *f)
 static size_t ws_input(struct session *s, uint8_t *data, size_t len)
 {
     size_t used = 0;
-    while (s->phase == SESSION_OPEN && used < len && s->out_bytes <= SESSION_OUT_MAX) {
+    while (s->phase == SESSION_OPEN && used < len && !session_out_full(s)) {
         struct ws_frame f;
         size_t n;
         dun_err e = ws_decode(data + used, len - used, WS_SERVER, DUN_CLIENT_FRAME_MAX, &f, &n);

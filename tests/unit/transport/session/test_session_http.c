@@ -43,6 +43,11 @@ static void requests_have_their_status(void **state)
         {"GET /events/x:a HTTP/1.1\r\n", NULL, "HTTP/1.1 404 "},
         {"POST /events/a HTTP/1.1\r\n", "", "HTTP/1.1 405 "},
         {"GET /events/%zz HTTP/1.1\r\n", NULL, "HTTP/1.1 404 "},
+        {"GET /events/a%00b HTTP/1.1\r\n", NULL, "HTTP/1.1 404 "},
+        {"GET /events/%ff HTTP/1.1\r\n", NULL, "HTTP/1.1 404 "},
+        {"GET /events/a%0d%0aX%20y HTTP/1.1\r\n", NULL, "HTTP/1.1 200 "}, /* only a name */
+        {"POST /api/publish HTTP/1.1\r\n", "{\"channel\":\"a\\u0000\",\"data\":1}",
+         "HTTP/1.1 400 "},
         {"BROKEN\r\n", NULL, "HTTP/1.1 501 "},
         {"POST /api/publish HTTP/1.1\r\nContent-Length: 2000000\r\n", NULL, "HTTP/1.1 413 "},
     };
@@ -365,6 +370,104 @@ static void streams_need_a_token_where_it_is_not_insecure(void **state)
     fx_destroy(f);
 }
 
+static void absurd_positions_resume_nowhere_and_say_so(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id, *want;
+    } t[] = {
+        {"abc:18446744073709551615", "event: gap"},
+        {"abc:18446744073709551616", "event: gap"},
+        {"abc:-1", "event: gap"},
+        {"abc:1e3", "event: gap"},
+        {"abc:", "event: gap"},
+        {":", "event: gap"},
+        {":1", "event: gap"},
+        {"abc:1:2", "event: gap"},
+        {"\xff\xfe:1", "event: gap"},
+        {"ffffffffffffffffffffffffffffffffffffffffffffffffffffffff:1", "event: gap"},
+        {"abc:0", "data: 1"},
+    };
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        struct fx *f = fx_create();
+        struct fx_client *c = fx_client(f);
+        char head[160];
+        fx_publish_many(f, "a", 1, 3);
+        snprintf(head, sizeof head, "GET /events/a HTTP/1.1\r\nLast-Event-ID: %s\r\n", t[i].id);
+        request(c, head, NULL, false);
+        for (int k = 0; k < 20; k++)
+            fx_time(f, 1000);
+        const char *got = fx_http(c);
+        if (strstr(got, t[i].want) == NULL) fail_msg("row %zu: got %s", i, got);
+        fx_publish(f, "a", "4"); /* and the stream goes on */
+        fx_has(fx_http(c), "id: abc:4\ndata: 4");
+        fx_client_destroy(c);
+        fx_destroy(f);
+    }
+}
+
+static void a_request_that_never_ends_is_cut_off(void **state)
+{
+    (void)state;
+    static const char *const t[] = {"", "GET / HTTP/1.1\r\nX: ",
+                                    "POST /api/info HTTP/1.1\r\nHost: h\r\n"
+                                    "Content-Length: 1000000\r\n\r\n"};
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        struct fx *f = fx_create();
+        struct fx_client *c = fx_client(f);
+        fx_feed(c, t[i], strlen(t[i]));
+        for (int k = 0; k < 14; k++) {
+            fx_feed(c, "a", 1); /* a byte a second */
+            fx_time(f, 1000);
+        }
+        assert_int_equal(c->s.phase, SESSION_ABORTED);
+        fx_client_destroy(c);
+        assert_int_equal(f->hub.held_bytes, 0);
+        fx_destroy(f);
+    }
+}
+
+static void a_head_without_end_is_refused_at_the_limit_byte_by_byte(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_client(f);
+    uint32_t fed = 0;
+    fx_feed(c, "GET / HTTP/1.1\r\nX: ", 19);
+    while (c->s.phase == SESSION_OPEN && fed < 10000000) {
+        fx_feed(c, "a", 1);
+        fed++;
+    }
+    assert_true(fed <= DUN_HTTP_HEADER_MAX);
+    fx_has(fx_http(c), "HTTP/1.1 431 ");
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void half_read_bodies_of_all_clients_together_are_bounded(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 400, BODY = 1000000 };
+    static const char head[] =
+        "POST /api/info HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
+    static struct fx_client *c[CLIENTS];
+    struct fx *f = fx_create();
+    uint8_t *zeros = dun_calloc(1, BODY);
+    uint32_t aborted = 0;
+    for (int i = 0; i < CLIENTS; i++) {
+        c[i] = fx_client(f);
+        fx_feed(c[i], head, sizeof head - 1);
+        fx_feed(c[i], zeros, BODY - 1);
+        aborted += c[i]->s.phase == SESSION_ABORTED;
+    }
+    assert_true(aborted > 0 && aborted < CLIENTS);
+    for (int i = 0; i < CLIENTS; i++)
+        fx_client_destroy(c[i]);
+    assert_int_equal(f->hub.held_bytes, 0);
+    dun_free(zeros);
+    fx_destroy(f);
+}
+
 static void idle_connections_are_closed(void **state)
 {
     (void)state;
@@ -401,6 +504,10 @@ int main(void)
         cmocka_unit_test(a_stream_that_the_log_left_behind_ends_with_a_gap),
         cmocka_unit_test(a_stream_resumed_ahead_of_the_log_waits),
         cmocka_unit_test(streams_need_a_token_where_it_is_not_insecure),
+        cmocka_unit_test(absurd_positions_resume_nowhere_and_say_so),
+        cmocka_unit_test(a_request_that_never_ends_is_cut_off),
+        cmocka_unit_test(a_head_without_end_is_refused_at_the_limit_byte_by_byte),
+        cmocka_unit_test(half_read_bodies_of_all_clients_together_are_bounded),
         cmocka_unit_test(idle_connections_are_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

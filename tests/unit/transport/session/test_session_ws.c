@@ -404,6 +404,14 @@ static void bad_frames_have_their_close_code(void **state)
         {{0x81, 0xff, 0, 0, 0, 0, 0, 2, 0, 0}, 10, "close 1009"}, /* 128 KiB */
         {{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8}, 8, "close 1000"},  /* goodbye */
         {{0x88, 0x81, 0, 0, 0, 0, 0x03}, 7, "close 1002"},        /* half a code */
+        {{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed}, 8, "close 1002"},  /* 1005 is not for the wire */
+        {{0x88, 0x82, 0, 0, 0, 0, 0x00, 0x00}, 8, "close 1002"},
+        {{0x88, 0x82, 0, 0, 0, 0, 0xff, 0xff}, 8, "close 1002"},
+        {{0x88, 0x83, 0, 0, 0, 0, 0x03, 0xe8, 0xff}, 9, "close 1002"}, /* reason not UTF-8 */
+        {{0x88, 0xfe, 0, 126}, 4, "close 1002"},                       /* too long */
+        {{0x89, 0xfe, 0, 126}, 4, "close 1002"},                       /* so is the ping */
+        {{0x08, 0x80, 0, 0, 0, 0}, 6, "close 1002"},                   /* a close in pieces */
+        {{0x83, 0x80, 0, 0, 0, 0}, 6, "close 1002"},                   /* opcode 3 */
         {{0x01, 0x80, 0, 0, 0, 0, 0x81, 0x80, 0, 0, 0, 0}, 12, "close 1002"}, /* two at once */
     };
     struct fx *f = fx_create();
@@ -513,6 +521,216 @@ static void draining_is_spread(void **state)
     for (size_t i = 0; i < 5; i++)
         fx_client_destroy(c[i]);
     assert_int_equal(f->hub.client_count, 0);
+    fx_destroy(f);
+}
+
+static void a_drain_waits_for_answers(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *busy = fx_ws(f, true), *idle = fx_ws(f, true);
+    fx_say(busy, "{\"id\":2,\"publish\":{\"channel\":\"a\",\"data\":1}}");
+    f->hub.serving = false;
+    assert_true(session_hub_drain(&f->hub, 10));
+    fx_has(fx_text(idle), "close 3001 shutdown");
+    assert_string_equal(fx_text(busy), "");
+    fx_say(busy, "{\"id\":3,\"publish\":{\"channel\":\"a\",\"data\":1}}");
+    fx_has(fx_text(busy), "{\"id\":3,\"error\":{\"code\":100"); /* no new ones */
+    struct node_reply r = {.cookie = f->cookies[0], .seq = 1, .epoch = FX_EPOCH};
+    session_hub_replied(&f->hub, &r);
+    assert_false(session_hub_drain(&f->hub, 10));
+    assert_string_equal(fx_text(busy), "{\"id\":2,\"publish\":{}}\nclose 3001 shutdown");
+    fx_client_destroy(busy);
+    fx_client_destroy(idle);
+    fx_destroy(f);
+}
+
+/* ---- floods ---- */
+
+/* @times commands, each with its id in place of the %d, as text messages of a client's largest
+ * size. */
+static void flood(struct fx_client *c, const char *command, int times)
+{
+    struct dun_buf b = {0}, frames = {0};
+    for (int i = 1; i <= times; i++) {
+        char say[256];
+        int n = snprintf(say, sizeof say, command, i + 1, i % 100);
+        if (b.len + (size_t)n + 1 > DUN_CLIENT_FRAME_MAX || i == times) {
+            fx_frame(&frames, WS_TEXT, b.data, b.len);
+            b.len = 0;
+        }
+        if (b.len > 0) dun_buf_byte(&b, '\n');
+        dun_buf_str(&b, say);
+    }
+    /* As a socket gives it: never more than the worker reads at once, and only while it may. */
+    for (size_t at = 0; at < frames.len && session_wants_read(&c->s); at += 65536) {
+        size_t n = frames.len - at < 65536 ? frames.len - at : 65536;
+        fx_feed(c, frames.data + at, n);
+    }
+    dun_buf_deinit(&b);
+    dun_buf_deinit(&frames);
+}
+
+static void a_client_that_asks_and_does_not_read_is_bounded(void **state)
+{
+    (void)state;
+    static const char *const t[] = {
+        "{\"id\":%d,\"history\":{\"channel\":\"a\",\"limit\":300}}",
+        "{\"id\":%d,\"publish\":{\"channel\":\"a\",\"data\":1}}",
+        "{\"id\":%d,\"rpc\":{}}",
+        "{\"id\":%d,\"presence\":{\"channel\":\"who:a\"}}",
+        "{\"id\":%d,\"subscribe\":{\"channel\":\"c%d\",\"recover\":true,\"epoch\":\"abc\"}}",
+        "{\"id\":%d,\"unsubscribe\":{\"channel\":\"c%d\"}}",
+    };
+    struct fx *f = fx_create();
+    char *data = dun_malloc(60001), name[8];
+    memset(data, '7', 60000);
+    data[60000] = '\0';
+    for (int i = 0; i < 20; i++)
+        fx_publish(f, "a", data);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "c%d", i);
+        for (int k = 0; k < 8; k++)
+            fx_publish(f, name, data);
+    }
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        struct fx_client *c = fx_ws(f, true);
+        flood(c, t[i], 100000);
+        assert_int_equal(c->s.phase, SESSION_OPEN);
+        if (c->s.out_bytes > 3 * SESSION_OUT_MAX) fail_msg("row %zu: %u", i, c->s.out_bytes);
+        if (c->s.out_count > SESSION_OUT_PIECES_MAX + 1) fail_msg("row %zu", i);
+        if (f->hub.replies.cap > 4 * SESSION_OUT_MAX) fail_msg("row %zu: replies", i);
+        assert_true(c->s.in.len <= 3 * 65536);
+        session_hub_fail_pending(&f->hub, DUN_E_TIMEOUT);
+        fx_client_destroy(c);
+    }
+    dun_free(data);
+    fx_destroy(f);
+}
+
+static void recovery_beyond_the_bound_is_streamed(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 8, EACH = 10 };
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    struct dun_buf say = {0};
+    char *data = dun_malloc(60001), name[8];
+    memset(data, '7', 60000);
+    data[60000] = '\0';
+    for (int i = 0; i < CHANNELS; i++) {
+        snprintf(name, sizeof name, "c%d", i);
+        for (int k = 0; k < EACH; k++)
+            fx_publish(f, name, data);
+        dun_buf_printf(&say,
+                       "{\"id\":%d,\"subscribe\":{\"channel\":\"%s\",\"recover\":true,"
+                       "\"epoch\":\"abc\",\"offset\":1}}\n",
+                       i + 2, name);
+    }
+    dun_buf_byte(&say, 0);
+    fx_say(c, (const char *)say.data);
+    assert_true(c->s.out_bytes < 2 * SESSION_OUT_MAX);
+    const char *p = fx_text(c);
+    int recovered = 0, messages = 0;
+    for (const char *q = p; (q = strstr(q, "\"recovered\":true")) != NULL; q++)
+        recovered++;
+    for (const char *q = p; (q = strstr(q, "\"data\":7")) != NULL; q++)
+        messages++;
+    assert_int_equal(recovered, CHANNELS);
+    assert_int_equal(messages, CHANNELS * (EACH - 1));
+    dun_buf_deinit(&say);
+    dun_free(data);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void a_ping_flood_is_bounded_in_pieces_and_answered_when_read(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    struct dun_buf b = {0};
+    enum { PINGS = 30000 };
+    for (int i = 0; i < PINGS; i++)
+        fx_frame(&b, WS_PING, "", 0);
+    size_t at = 0;
+    int pongs = 0;
+    for (int turns = 0; turns < 100 && pongs < PINGS; turns++) {
+        for (; at < b.len && session_wants_read(&c->s); at += 6 * 10000)
+            fx_feed(c, b.data + at, 6 * 10000);
+        assert_true(c->s.out_count <= SESSION_OUT_PIECES_MAX + 1);
+        for (const char *p = fx_text(c); (p = strstr(p, "pong ")) != NULL; p++)
+            pongs++;
+        session_set_blocked(&c->s, false); /* as the worker says when all is written */
+    }
+    assert_int_equal(pongs, PINGS);
+    assert_int_equal(c->s.phase, SESSION_OPEN);
+    dun_buf_deinit(&b);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void odd_channel_names_are_themselves_or_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name; /* as JSON */
+        const char *want;
+    } t[] = {
+        {"a\\u0000b", "close 3501"},    {"a\\n\\u0001", "\"subscribe\":{"}, {"\xff", "close 3501"},
+        {"\xed\xa0\x80", "close 3501"}, {"\\ud800", "close 3501"},          {"a\nb", "close 3501"},
+    };
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        struct fx *f = fx_create();
+        struct fx_client *c = fx_ws(f, true);
+        char say[128];
+        snprintf(say, sizeof say, "{\"id\":2,\"subscribe\":{\"channel\":\"%s\"}}", t[i].name);
+        fx_say(c, say);
+        const char *got = fx_text(c);
+        if (strstr(got, t[i].want) == NULL) fail_msg("row %zu: got %s", i, got);
+        fx_publish(f, "a", "1"); /* another channel, whatever a C string makes of it */
+        assert_string_equal(fx_text(c), "");
+        fx_client_destroy(c);
+        fx_destroy(f);
+    }
+}
+
+static void garbage_behind_the_upgrade_is_a_protocol_error(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_client(f);
+    struct dun_buf b = {0};
+    dun_buf_add(&b, fx_upgrade, sizeof fx_upgrade - 1);
+    dun_buf_str(&b, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    fx_feed(c, b.data, b.len);
+    const char *got = fx_http(c);
+    fx_has(got, "HTTP/1.1 101");
+    fx_lacks(got, "dunlin_ready");
+    assert_int_equal(c->s.phase, SESSION_FINISHING);
+    dun_buf_deinit(&b);
+    fx_client_destroy(c);
+    assert_int_equal(f->hub.client_count, 0);
+    fx_destroy(f);
+}
+
+static void half_a_frame_does_not_keep_a_client_alive(void **state)
+{
+    (void)state;
+    static const uint8_t half[] = {0x81, 0xfe, 0xff, 0xff, 1, 2, 3, 4};
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true), *d = fx_ws(f, false);
+    fx_feed(c, half, sizeof half);
+    for (int i = 0; i < 60; i++) {
+        fx_feed(c, "x", 1);              /* bytes alone are no sign of life */
+        fx_feed(d, "\x89\x80\0\0\0", 6); /* nor are pings before the connect command */
+        fx_time(f, 1000);
+    }
+    assert_int_equal(c->s.phase, SESSION_ABORTED);
+    assert_int_equal(d->s.phase, SESSION_ABORTED);
+    fx_client_destroy(c);
+    fx_client_destroy(d);
+    assert_int_equal(f->hub.held_bytes, 0);
     fx_destroy(f);
 }
 
@@ -765,6 +983,13 @@ int main(void)
         cmocka_unit_test(silent_clients_are_found),
         cmocka_unit_test(unready_peers_send_their_clients_away),
         cmocka_unit_test(draining_is_spread),
+        cmocka_unit_test(a_drain_waits_for_answers),
+        cmocka_unit_test(a_client_that_asks_and_does_not_read_is_bounded),
+        cmocka_unit_test(recovery_beyond_the_bound_is_streamed),
+        cmocka_unit_test(a_ping_flood_is_bounded_in_pieces_and_answered_when_read),
+        cmocka_unit_test(odd_channel_names_are_themselves_or_refused),
+        cmocka_unit_test(garbage_behind_the_upgrade_is_a_protocol_error),
+        cmocka_unit_test(half_a_frame_does_not_keep_a_client_alive),
         cmocka_unit_test(tokens_decide_who_connects),
         cmocka_unit_test(permissions_follow_the_namespace),
         cmocka_unit_test(history_reads_both_ways),
