@@ -1,5 +1,5 @@
-// What an operator may get wrong: each mistake ends with an exit status and a message that names it,
-// and none harms the peers that were right.
+// What an operator may get wrong: each mistake ends with an exit status and a message that names
+// it, and none harms the peers that were right.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -78,10 +78,14 @@ story('key files: missing, malformed, unreadable, too few for other hosts', asyn
   complains(await check(config(file('not a key\n', 'bad.key'))), 78, /bad\.key/);
   const hidden = join(scratchDir(), 'hidden');
   mkdirSync(hidden, { mode: 0 });
-  if (process.getuid() !== 0)
-    complains(await check(config(join(hidden, 'a.key'))), 78, /a\.key/);
+  if (process.getuid() !== 0) complains(await check(config(join(hidden, 'a.key'))), 78, /a\.key/);
   chmodSync(hidden, 0o700);
-  const open = ['--gossip', `0.0.0.0:${await freePort()}`, '--replication', `0.0.0.0:${await freePort()}`];
+  const open = [
+    '--gossip',
+    `0.0.0.0:${await freePort()}`,
+    '--replication',
+    `0.0.0.0:${await freePort()}`,
+  ];
   const client = ['--client', `127.0.0.1:${await freePort()}`];
   complains(await outcome(['--name', 'n1', ...client, ...open]), 78, /key_file/, /gossip\.listen/);
 });
@@ -96,11 +100,7 @@ story('a taken port exits with 71 and names the address', async () => {
     complains(await outcome(peer.args()), 71, new RegExp(`127\\.0\\.0\\.1:${peer.ports[which]}`));
     await new Promise((resolve) => server.close(resolve));
   }
-  complains(
-    await outcome([...peer.args(), '--client', '192.0.2.1:8000']),
-    71,
-    /192\.0\.2\.1:8000/,
-  );
+  complains(await outcome([...peer.args(), '--client', '192.0.2.1:8000']), 71, /192\.0\.2\.1:8000/);
 });
 
 const DATA = { channel: 'news', data: 1 };
@@ -125,11 +125,14 @@ story('a peer with another key is told apart, and the others go on', async () =>
   // serve only after loss_timeout, unless the group formed. So the good pair is not ready at first.
   await n1.logged(/(seal|key).*/i, 15_000);
   await until('a log names the key', 15_000, () =>
-    [...n1.log, ...n2.log, ...n3.log].some((line) => /does not open|cluster key|key_file/i.test(line)),
+    [...n1.log, ...n2.log, ...n3.log].some((line) =>
+      /does not open|cluster key|key_file/i.test(line),
+    ),
   );
   assert.equal((await n3.readyz()).status, 503);
   await n3.kill();
-  n3.cluster.config = `client: {insecure: true}\ncluster: {key_file: "${good}"}\n` +
+  n3.cluster.config =
+    `client: {insecure: true}\ncluster: {key_file: "${good}"}\n` +
     'namespaces:\n  - {name: "", history_size: 10, history_ttl: 60s}\n';
   n3.start();
   await Promise.all(cluster.peers.map((peer) => peer.ready(30_000)));
@@ -138,7 +141,8 @@ story('a peer with another key is told apart, and the others go on', async () =>
   // And into a cluster that serves: it stays out, the others do not falter.
   const third = cluster.get('n3');
   await third.kill();
-  cluster.config = `client: {insecure: true}\ncluster: {key_file: "${bad}"}\n` +
+  cluster.config =
+    `client: {insecure: true}\ncluster: {key_file: "${bad}"}\n` +
     'namespaces:\n  - {name: "", history_size: 10, history_ttl: 60s}\n';
   third.start();
   await until('it is up and not ready', 10_000, async () => (await third.readyz()).status === 503);
@@ -148,29 +152,32 @@ story('a peer with another key is told apart, and the others go on', async () =>
   assert.equal((await third.readyz()).status, 503);
 });
 
-story('a second peer of one name stops with 78 and names the first; the first goes on', async () => {
-  const cluster = await startCluster();
-  const [n1, n2] = cluster.peers;
-  const twin = new Cluster({ peers: 1, extra: [] });
-  await twin.plan();
-  const [second] = twin.peers;
-  twin.voters = cluster.voters;
-  const begun = performance.now();
-  second.extra = ['--join', n2.gossipAddr];
-  second.start();
-  second.expectExit = true;
-  await within('the twin ends', 20_000, second.process.exited);
-  assert.equal(second.process.status, 78, second.log.join('\n'));
-  assert.ok(
-    second.log.some((line) => line.includes('n1') && line.includes(n1.gossipAddr)),
-    `no line names ${n1.gossipAddr}:\n${second.log.join('\n')}`,
-  );
-  console.log(`the twin ended after ${(performance.now() - begun).toFixed(0)} ms`);
-  assert.equal((await n1.readyz()).status, 200);
-  for (let n = 1; n < 20; n++) assert.equal((await call(n1, 'publish', DATA)).offset, n);
-  const reset = n1.log.filter((line) => /boot_outlived/.test(line));
-  assert.deepEqual(reset, [], 'the twin made the first one forget');
-});
+story(
+  'a second peer of one name stops with 78 and names the first; the first goes on',
+  async () => {
+    const cluster = await startCluster();
+    const [n1, n2] = cluster.peers;
+    const twin = new Cluster({ peers: 1, extra: [] });
+    await twin.plan();
+    const [second] = twin.peers;
+    twin.voters = cluster.voters;
+    const begun = performance.now();
+    second.extra = ['--join', n2.gossipAddr];
+    second.start();
+    second.expectExit = true;
+    await within('the twin ends', 20_000, second.process.exited);
+    assert.equal(second.process.status, 78, second.log.join('\n'));
+    assert.ok(
+      second.log.some((line) => line.includes('n1') && line.includes(n1.gossipAddr)),
+      `no line names ${n1.gossipAddr}:\n${second.log.join('\n')}`,
+    );
+    console.log(`the twin ended after ${(performance.now() - begun).toFixed(0)} ms`);
+    assert.equal((await n1.readyz()).status, 200);
+    for (let n = 1; n < 20; n++) assert.equal((await call(n1, 'publish', DATA)).offset, n);
+    const reset = n1.log.filter((line) => /boot_outlived/.test(line));
+    assert.deepEqual(reset, [], 'the twin made the first one forget');
+  },
+);
 
 story('a peer with other voters is refused by name and does not become ready', async () => {
   const cluster = await startCluster();
@@ -229,8 +236,17 @@ story('a single peer is a cluster too', async () => {
   const [only] = cluster.peers;
   assert.equal((await call(only, 'publish', DATA)).offset, 1);
   assert.equal(await only.terminate(), 0);
-  const bare = run(dunlind, ['--dev', '--name', 'solo', '--client', `127.0.0.1:${await freePort()}`,
-    '--gossip', `127.0.0.1:${await freePort()}`, '--replication', `127.0.0.1:${await freePort()}`]);
+  const bare = run(dunlind, [
+    '--dev',
+    '--name',
+    'solo',
+    '--client',
+    `127.0.0.1:${await freePort()}`,
+    '--gossip',
+    `127.0.0.1:${await freePort()}`,
+    '--replication',
+    `127.0.0.1:${await freePort()}`,
+  ]);
   await until('it says something', 10_000, () => bare.lines.length > 0);
   process.kill(bare.pid, 'SIGINT');
   assert.equal((await within('it stops on SIGINT', 15_000, bare.exited)).status, 0);

@@ -2,7 +2,8 @@
 // every client comes back by itself with its position recovered.
 import assert from 'node:assert/strict';
 import { checkComplete } from './lib/check.mjs';
-import { Record, disconnectAll, sdkClient } from './lib/client.mjs';
+import { disconnectAll } from './lib/client.mjs';
+import { back, subscribeAll } from './lib/fleet.mjs';
 import { full, pick, short } from './lib/env.mjs';
 import { call } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
@@ -18,32 +19,6 @@ const GAP_MS = 500; // publishing, p99
 const RESUME_MS = 2000; // clients, 99 %
 const LOOSE = 5; // a shared machine may be that much slower; the full run is exact
 
-const ORDERS = [
-  [0, 1, 2],
-  [1, 2, 0],
-  [2, 0, 1],
-  [0, 2, 1],
-  [1, 0, 2],
-  [2, 1, 0],
-];
-
-/** Subscribers over all peers, each with an order of servers and some channels of its own. */
-function subscribe(peers, channels) {
-  const clients = [];
-  for (let i = 0; i < SUBSCRIBERS; i++) {
-    const client = sdkClient(ORDERS[i % ORDERS.length].map((k) => peers[k]));
-    const count = i === 0 ? channels.length : CHANNELS_EACH;
-    const mine = Array.from({ length: count }, (_, k) => channels[(i + k) % channels.length]);
-    const records = mine.map((channel) => new Record(client, channel, { recoverable: true }));
-    for (const record of records) record.owner = `s${i}`;
-    client.connect();
-    clients.push({ client, records });
-  }
-  return clients;
-}
-
-const back = ({ records }) => records.every((record) => record.subscribed);
-
 /** kill -9, wait for the clients' return, restart. Resolves with the figures. */
 async function killOne(peer, clients, publisher) {
   const struck = clients.filter(({ client }) => client.sockets.server === peer.ws);
@@ -53,9 +28,7 @@ async function killOne(peer, clients, publisher) {
   const at = performance.now();
   await peer.kill();
   await until(`the ${struck.length} clients of ${peer.name} resume`, 20_000, () =>
-    struck.every(
-      (one) => back(one) && one.records.every((r) => r.starts.length > starts.get(r)),
-    ),
+    struck.every((one) => back(one) && one.records.every((r) => r.starts.length > starts.get(r))),
   );
   const resumes = struck.map(({ records }) =>
     Math.max(...records.map((r) => r.starts[starts.get(r)].at - at)),
@@ -88,7 +61,7 @@ story('killed peers lose, repeat and reorder nothing', async () => {
   const config = `client: {insecure: true}\nstore: {max_memory: 256MiB}\n${namespaces}`;
   const cluster = await startCluster({ config });
   const channels = Array.from({ length: CHANNELS }, (_, i) => `price-${i}`);
-  const clients = subscribe(cluster.peers, channels);
+  const clients = subscribeAll(cluster.peers, channels, SUBSCRIBERS, CHANNELS_EACH);
   await until('all clients are subscribed', 20_000, () => clients.every(back));
 
   const publisher = new Publisher(cluster.peers, channels, { rate: RATE }).start();

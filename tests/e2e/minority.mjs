@@ -1,5 +1,5 @@
-// Two of three peers die. The third must say no, promptly and plainly, and send its clients away; when
-// the dead come back empty, the group forms again and subscribers learn what may be lost.
+// Two of three peers die. The third must say no, promptly and plainly, and send its clients away;
+// when the dead come back empty, the group forms again and subscribers learn what may be lost.
 import assert from 'node:assert/strict';
 import { Record, disconnectAll, sdkClient } from './lib/client.mjs';
 import { patience, short } from './lib/env.mjs';
@@ -62,19 +62,31 @@ story('when two of three lost their memory, subscribers are told, under a new ep
   client.connect();
   await until('it is subscribed', 10_000, () => record.subscribed);
   let epoch;
-  for (let n = 1; n <= 5; n++) ({ epoch } = await call(others[n % 2], 'publish', { channel: 'news', data: n }));
+  for (let n = 1; n <= 5; n++)
+    ({ epoch } = await call(others[n % 2], 'publish', { channel: 'news', data: n }));
   await until('it has all', 5000, () => record.got.length === 5);
 
   await cutOff(cluster);
-  await until('its client is gone', 10_000, () => !record.subscribed || client.state !== 'connected');
+  await until(
+    'its client is gone',
+    10_000,
+    () => !record.subscribed || client.state !== 'connected',
+  );
   for (const peer of others) peer.start();
   await Promise.all(cluster.peers.map((peer) => peer.ready(30_000)));
-  await until('it is subscribed again', 20_000, () => record.subscribed && record.starts.length > 1);
+  await until(
+    'it is subscribed again',
+    20_000,
+    () => record.subscribed && record.starts.length > 1,
+  );
   const start = record.starts.at(-1);
   assert.equal(start.wasRecovering, true);
   assert.equal(start.recovered, false, 'a possible loss is never silent');
   assert.notEqual(start.streamPosition.epoch, epoch);
-  assert.ok(left.log.some((line) => /reform/i.test(line)), 'the log of the survivor tells of it');
+  assert.ok(
+    left.log.some((line) => /reform/i.test(line)),
+    'the log of the survivor tells of it',
+  );
 
   const { publications } = await call(left, 'history', { channel: 'news', limit: -1 });
   assert.deepEqual(
@@ -84,7 +96,11 @@ story('when two of three lost their memory, subscribers are told, under a new ep
   );
   const before = record.got.length;
   const answer = await until('publishing works', 10_000, async () => {
-    const res = await api(others[0], 'publish', { channel: 'news', data: 6, idempotency_key: 'six' });
+    const res = await api(others[0], 'publish', {
+      channel: 'news',
+      data: 6,
+      idempotency_key: 'six',
+    });
     return res.json().result;
   });
   assert.equal(answer.epoch, start.streamPosition.epoch);
@@ -108,8 +124,8 @@ story('one peer back makes a majority of voters, but not of memories', async () 
   const { epoch } = await call(left, 'publish', { channel: 'news', data: 1 });
   await cutOff(cluster);
   back.start();
-  // Refused at once, or, if it was taken before the loss was noticed, kept until it is decided: what
-  // must not be is an acknowledgement under the old epoch, as the dead may know of more.
+  // Refused at once, or, if it was taken before the loss was noticed, kept until it is decided:
+  // what must not be is an acknowledgement under the old epoch, as the dead may know of more.
   const early = (await api(left, 'publish', { channel: 'news', data: 'early' })).json();
   if (early.error !== undefined) assert.equal(early.error.code, 100);
   else assert.notEqual(early.result.epoch, epoch, 'acknowledged by a peer that is alone');

@@ -42,17 +42,20 @@ story('publishing resumes within 3 s when a primary is paused', async () => {
   const at = performance.now();
   frozen.pause();
   const seen = () => new Set(publisher.acks.filter((a) => a.at > at + 50).map((a) => a.channel));
-  const takeoverOf = () => Math.max(
-    ...CHANNELS.map((c) => publisher.acks.find((a) => a.at > at + 50 && a.channel === c).at - at),
-  );
+  const takeoverOf = () =>
+    Math.max(
+      ...CHANNELS.map((c) => publisher.acks.find((a) => a.at > at + 50 && a.channel === c).at - at),
+    );
   await until('all channels are published to again', 20_000, () => seen().size === CHANNELS.length);
   const takeoverMs = takeoverOf();
-  console.log(`all ${CHANNELS.length} channels acknowledged again after ${takeoverMs.toFixed(0)} ms`);
+  console.log(
+    `all ${CHANNELS.length} channels acknowledged again after ${takeoverMs.toFixed(0)} ms`,
+  );
   const limit = full ? TAKEOVER_MS : short ? patience(TAKEOVER_MS) * 2 : TAKEOVER_MS * 2;
   assert.ok(takeoverMs <= limit, `took ${takeoverMs.toFixed(0)} ms, more than ${limit}`);
 
-  // Its sockets still take requests: every third publish waits in them, is retried elsewhere with its
-  // key, and is read by a primary that has been replaced when the peer wakes up.
+  // Its sockets still take requests: every third publish waits in them, is retried elsewhere with
+  // its key, and is read by a primary that has been replaced when the peer wakes up.
   const before = publisher.acked;
   await until('publishing goes on meanwhile', 30_000, () => publisher.acked > before + 2 * RATE);
   const woken = performance.now();

@@ -1,5 +1,5 @@
-// The Centrifuge client protocol, spoken raw: batching, errors, closes, limits and recovery; and the
-// official SDK's basics.
+// The Centrifuge client protocol, spoken raw: batching, errors, closes, limits and recovery; and
+// the official SDK's basics.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { disconnectAll, Record, sdkClient } from './lib/client.mjs';
@@ -77,7 +77,11 @@ story('errors have their codes and leave the connection up', async () => {
   ];
   for (const [command, want] of table) {
     const reply = await raw.ask(command);
-    assert.equal(code(reply), want, `${JSON.stringify(command).slice(0, 70)}: ${JSON.stringify(reply)}`);
+    assert.equal(
+      code(reply),
+      want,
+      `${JSON.stringify(command).slice(0, 70)}: ${JSON.stringify(reply)}`,
+    );
     assert.match(reply.error.message, /./);
     assert.equal(reply.error.temporary, undefined);
   }
@@ -98,7 +102,13 @@ story('a client may have 128 channels, not one more', async () => {
 });
 
 story('what breaks the protocol closes the connection with 3501', async () => {
-  const before = ['{"id":1,"subscribe":{"channel":"a"}}', '{"id":1,"ping":{}}', 'x', '[]', '{"id":1}'];
+  const before = [
+    '{"id":1,"subscribe":{"channel":"a"}}',
+    '{"id":1,"ping":{}}',
+    'x',
+    '[]',
+    '{"id":1}',
+  ];
   for (const text of before) {
     const raw = new Raw(n1);
     await raw.opened;
@@ -149,7 +159,10 @@ story('frames that break the WebSocket protocol are closed as RFC 6455 says', as
 
 story('fragments, control frames between them and byte by byte writes are understood', async () => {
   const raw = await connected(n3);
-  const text = JSON.stringify({ id: 50, publish: { channel: 'frag', data: { a: 'é'.repeat(50) } } });
+  const text = JSON.stringify({
+    id: 50,
+    publish: { channel: 'frag', data: { a: 'é'.repeat(50) } },
+  });
   const bytes = Buffer.from(text);
   for (let i = 0; i < bytes.length; i += 17) {
     raw.socket.send(bytes.subarray(i, i + 17), { fin: i + 17 >= bytes.length, binary: false });
@@ -215,7 +228,10 @@ story('unsubscribed means no more messages; subscribing again starts at the top'
     raw.pubs('leave').map((pub) => pub.data),
     [1, 4],
   );
-  const [u, s] = raw.batch({ unsubscribe: { channel: 'leave' } }, { subscribe: { channel: 'leave' } });
+  const [u, s] = raw.batch(
+    { unsubscribe: { channel: 'leave' } },
+    { subscribe: { channel: 'leave' } },
+  );
   assert.ok((await raw.reply(u)).unsubscribe);
   assert.ok((await raw.reply(s)).subscribe, 'subscribe right behind an unsubscribe');
   raw.close();
@@ -319,7 +335,7 @@ story('more than 300 missed messages still come complete and in order', async ()
   raw.close();
 });
 
-story('recovery is the namespace\'s decision or the client\'s wish', async () => {
+story("recovery is the namespace's decision or the client's wish", async () => {
   const { epoch } = await publish(n1, 'asked:a', 1);
   const raw = await connected(n1);
   const plain = (await raw.ask({ subscribe: { channel: 'asked:a', recoverable: true } })).subscribe;
@@ -339,7 +355,9 @@ story('joins and leaves are announced', async () => {
   const second = await connected(n2);
   await second.ask({ subscribe: { channel: 'joins:a', join_leave: true } });
   const seen = (kind) =>
-    first.pushes.some((p) => p.channel === 'joins:a' && p[kind]?.info.client === second.result.client);
+    first.pushes.some(
+      (p) => p.channel === 'joins:a' && p[kind]?.info.client === second.result.client,
+    );
   await until('the join of the second', 5000, () => seen('join'));
   second.close();
   await until('the leave of the second', 10_000, () => seen('leave'));
@@ -352,7 +370,7 @@ story('garbage of every kind harms nobody else', async () => {
   for (let i = 0; i < 50; i++) {
     const raw = await connected(n1);
     raw.socket.on('error', () => {});
-    raw.socket._socket.write(randomBytes(1 + (i * 37) % 500));
+    raw.socket._socket.write(randomBytes(1 + ((i * 37) % 500)));
     raw.socket._socket.end();
     await within('it is closed', 15_000, raw.closed);
   }

@@ -1,4 +1,5 @@
-// The tour of the README, step by step as a newcomer types it, with curl and a cluster of `dunlin dev`.
+// The tour of the README, step by step as a newcomer types it, with curl and a cluster of
+// `dunlin dev`.
 import assert from 'node:assert/strict';
 import { dunlin } from './lib/env.mjs';
 import { devPort, run, story } from './lib/peers.mjs';
@@ -18,7 +19,11 @@ story('the tour of the README holds', async () => {
   // A page that is open: at the second peer.
   const stream = run('curl', ['-sN', `${at(1)}/events/news`]);
   await until('the stream is open', 10_000, () => stream.stdout.includes('id: '));
-  const answer = await curl('-d', '{"channel":"news","data":{"text":"hello"}}', `${at(0)}/api/publish`);
+  const answer = await curl(
+    '-d',
+    '{"channel":"news","data":{"text":"hello"}}',
+    `${at(0)}/api/publish`,
+  );
   const { result } = JSON.parse(answer);
   assert.equal(result.offset, 1);
   await until('hello arrives', 5000, () => stream.stdout.includes('data: {"text":"hello"}'));
@@ -34,7 +39,12 @@ story('the tour of the README holds', async () => {
   process.kill(stream.pid);
 
   await curl('-d', '{"channel":"news","data":"missed"}', `${at(1)}/api/publish`);
-  const back = run('curl', ['-sN', '-H', `Last-Event-ID: ${result.epoch}:2`, `${at(0)}/events/news`]);
+  const back = run('curl', [
+    '-sN',
+    '-H',
+    `Last-Event-ID: ${result.epoch}:2`,
+    `${at(0)}/events/news`,
+  ]);
   await until('exactly what was missed', 5000, () => back.stdout.includes('data: "missed"'));
   assert.equal([...back.stdout.matchAll(/^data: /gm)].length, 1);
   process.kill(back.pid);

@@ -16,7 +16,8 @@ const READY_MS = 5000;
 const BATCH = 500; // channels of one broadcast
 
 const channelOf = (i) => `cached-${i}`;
-const payload = (n) => JSON.stringify({ n, fill: 'x' }).replace('x', 'x'.repeat(SIZE - 20 - `${n}`.length));
+const payload = (n) =>
+  JSON.stringify({ n, fill: 'x' }).replace('x', 'x'.repeat(SIZE - 20 - `${n}`.length));
 
 async function fill(peers) {
   const agents = peers.map(() => new http.Agent({ keepAlive: true }));
@@ -28,10 +29,15 @@ async function fill(peers) {
         assert.ok(tries < 100, `${left.length} channels refused again and again`);
         const k = (n + tries) % peers.length;
         const body = JSON.stringify({ channels: left, data: 0, idempotency_key: `fill-${n}` });
-        const res = await api(peers[k], 'broadcast', body.replace('"data":0', `"data":${payload(n)}`), {
-          agent: agents[k],
-          timeoutMs: patience(20_000),
-        });
+        const res = await api(
+          peers[k],
+          'broadcast',
+          body.replace('"data":0', `"data":${payload(n)}`),
+          {
+            agent: agents[k],
+            timeoutMs: patience(20_000),
+          },
+        );
         assert.equal(res.status, 200, res.text);
         const { responses } = res.json().result;
         assert.equal(responses.length, left.length);
@@ -92,7 +98,7 @@ story('a peer with a full cache is back within 5 s, under load', async () => {
   await publisher.stop();
   const gap = publisher.gaps(restarted, ready).worst;
   console.log(
-    `ready after ${readyMs.toFixed(0)} ms; publishing paused for at most ${gap.toFixed(0)} ms meanwhile`,
+    `ready after ${readyMs.toFixed(0)} ms; publishing paused for up to ${gap.toFixed(0)} ms`,
   );
   checkComplete(publisher, []);
   for (const channel of busy) {

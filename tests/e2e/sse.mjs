@@ -65,29 +65,32 @@ story('a stream that was cut off before its first message resumes too', async ()
   back.close();
 });
 
-story('a position that is too old, foreign or nonsense gets a gap event, then goes on', async () => {
-  let epoch;
-  for (let n = 1; n <= 10; n++) ({ epoch } = await publish(n1, 'few:a', n));
-  for (const [lastEventId, reason] of [
-    [`${epoch}:2`, /expired|evicted|over_limit/],
-    ['00ff:2', /epoch_changed/],
-    ['nonsense', /./],
-    [`${epoch}:99`, /./],
-  ]) {
-    const stream = await open(n2, 'few:a', { lastEventId });
-    await count(stream, 1);
-    const [first] = stream.events;
-    assert.equal(first.type, 'gap', `${lastEventId}: ${stream.text}`);
-    const { gap } = JSON.parse(first.data);
-    assert.match(gap.reason, reason, `${lastEventId}: ${first.data}`);
-    if (lastEventId === `${epoch}:2`) assert.equal(gap.from, 3);
-    const { offset } = await publish(n3, 'few:a', 'next');
-    await until('the next message comes', 5000, () =>
-      stream.events.some((e) => e.id === `${epoch}:${offset}` && e.data === '"next"'),
-    );
-    stream.close();
-  }
-});
+story(
+  'a position that is too old, foreign or nonsense gets a gap event, then goes on',
+  async () => {
+    let epoch;
+    for (let n = 1; n <= 10; n++) ({ epoch } = await publish(n1, 'few:a', n));
+    for (const [lastEventId, reason] of [
+      [`${epoch}:2`, /expired|evicted|over_limit/],
+      ['00ff:2', /epoch_changed/],
+      ['nonsense', /./],
+      [`${epoch}:99`, /./],
+    ]) {
+      const stream = await open(n2, 'few:a', { lastEventId });
+      await count(stream, 1);
+      const [first] = stream.events;
+      assert.equal(first.type, 'gap', `${lastEventId}: ${stream.text}`);
+      const { gap } = JSON.parse(first.data);
+      assert.match(gap.reason, reason, `${lastEventId}: ${first.data}`);
+      if (lastEventId === `${epoch}:2`) assert.equal(gap.from, 3);
+      const { offset } = await publish(n3, 'few:a', 'next');
+      await until('the next message comes', 5000, () =>
+        stream.events.some((e) => e.id === `${epoch}:${offset}` && e.data === '"next"'),
+      );
+      stream.close();
+    }
+  },
+);
 
 story('a killed peer ends its streams; they resume elsewhere without loss', async () => {
   const stream = await open(n1, 'moved');

@@ -149,7 +149,11 @@ story('browsers of other origins are refused, in WebSocket and streams', async (
 story('without a key in the configuration the API stays shut', async () => {
   assert.equal((await call(n1, 'info', {}, { headers })).nodes.length, 3);
   const shut = await startCluster({ peers: 1, config: 'client: {insecure: false}\n' });
-  const res = await request(`${shut.peers[0].url}/api/info`, { method: 'POST', body: '{}', headers });
+  const res = await request(`${shut.peers[0].url}/api/info`, {
+    method: 'POST',
+    body: '{}',
+    headers,
+  });
   assert.equal(res.status, 401);
   await shut.stop();
 });

@@ -84,7 +84,11 @@ story('dev --restart brings a killed peer back under a new line', async () => {
   assert.equal(again.name, 'n1');
   assert.notEqual(again.pid, first.pid);
   assert.equal(again.client, first.client);
-  await until('it is ready', 20_000, async () => (await request(`${again.url}/readyz`)).status === 200);
+  await until(
+    'it is ready',
+    20_000,
+    async () => (await request(`${again.url}/readyz`)).status === 200,
+  );
   process.kill(it.pid, 'SIGTERM');
   await within('dev ends', 30_000, it.exited);
   assert.ok(!alive(again.pid));
@@ -127,7 +131,16 @@ story('pub and sub: positions, --since, another server when one is dead', async 
   assert.match(sub.stdout, /"data":1\.10\}/);
 
   await cluster.peers[0].kill();
-  const since = await tool('sub', 'news', '--since', `${epoch}:1`, '--count', 2, '--server', servers);
+  const since = await tool(
+    'sub',
+    'news',
+    '--since',
+    `${epoch}:1`,
+    '--count',
+    2,
+    '--server',
+    servers,
+  );
   assert.equal(since.status, 0, since.stderr);
   assert.equal(since.stdout, '2 "two words"\n3 1.10\n');
   const again = await tool('pub', 'news', '4', '--server', servers);
@@ -139,7 +152,9 @@ story('sub goes on at another server when its own is killed', async () => {
   const [n1, n2, n3] = cluster.peers;
   const servers = [n1, n2, n3].map((p) => p.url).join(',');
   const sub = run(dunlin, ['sub', 'move', '--server', servers]);
-  const at = await until('it is subscribed', 10_000, () => /subscribed at .* on (\S+)/.exec(sub.stderr));
+  const at = await until('it is subscribed', 10_000, () =>
+    /subscribed at .* on (\S+)/.exec(sub.stderr),
+  );
   const mine = cluster.peers.find((p) => at[1].startsWith(p.url));
   const others = cluster.peers.filter((p) => p !== mine);
   await call(others[0], 'publish', { channel: 'move', data: 1 });
@@ -187,7 +202,17 @@ story('keygen and token', async () => {
   assert.notEqual(printed.stdout, readFileSync(path, 'utf8'));
   assert.match(JSON.parse((await tool('keygen', '--json')).stdout).key, /^[0-9a-f]{64}$/);
 
-  const made = await tool('token', '--secret', 's', '--user', 'anna', '--channel', 'c', '--exp', 60);
+  const made = await tool(
+    'token',
+    '--secret',
+    's',
+    '--user',
+    'anna',
+    '--channel',
+    'c',
+    '--exp',
+    60,
+  );
   const claims = JSON.parse(Buffer.from(made.stdout.split('.')[1], 'base64url'));
   assert.equal(claims.sub, 'anna');
   assert.equal(claims.channel, 'c');
@@ -232,15 +257,31 @@ story('benches have their keys in JSON', async () => {
     assert.ok(publish[key] > 0, `publish.${key}: ${JSON.stringify(publish)}`);
   assert.ok(publish.latency_us.p50 > 0 && publish.latency_us.p99 >= publish.latency_us.p50);
   const [peer] = cluster.peers;
-  const it = await tool('bench', 'connections', '--pid', peer.process.pid, '--connections', 50,
-    '--server', peer.url, '--json');
+  const it = await tool(
+    'bench',
+    'connections',
+    '--pid',
+    peer.process.pid,
+    '--connections',
+    50,
+    '--server',
+    peer.url,
+    '--json',
+  );
   assert.equal(it.status, 0, it.stderr);
   const connections = JSON.parse(it.stdout);
   assert.equal(connections.connections, 50);
   assert.equal(typeof connections.bytes_per_connection, 'number');
   cluster.peers[2].expectExit = true;
-  const recover = await bench('recover', '--pid', cluster.peers[2].process.pid, '--clients', 12,
-    '--after', 2000);
+  const recover = await bench(
+    'recover',
+    '--pid',
+    cluster.peers[2].process.pid,
+    '--clients',
+    12,
+    '--after',
+    2000,
+  );
   assert.equal(recover.clients, 12);
   assert.ok(recover.disconnected > 0, JSON.stringify(recover));
   assert.equal(recover.resumed, recover.disconnected);

@@ -1,4 +1,5 @@
-// Peers as processes of their own on free loopback ports; killed by pid, restarted on the same ports.
+// Peers as processes of their own on free loopback ports; killed by pid, restarted on the same
+// ports.
 // (1) No child outlives the test: killed on exit, and by the kernel if we are killed ourselves.
 // (2) When a test fails, each peer's last log lines are printed; DUN_E2E_LOGS=1 prints them always.
 import { spawn } from 'node:child_process';
@@ -59,7 +60,11 @@ export async function devPort(peers) {
   for (let tries = 0; tries < 1000; tries++) {
     const port = (await freePort()) + 60;
     nextPort += 70;
-    const all = Array.from({ length: peers }, (_, i) => [port + i, port - 54 + 10 * i, port - 53 + 10 * i]);
+    const all = Array.from({ length: peers }, (_, i) => [
+      port + i,
+      port - 54 + 10 * i,
+      port - 53 + 10 * i,
+    ]);
     const free = await Promise.all(all.flat().map(portFree));
     if (free.every(Boolean)) return port;
   }
@@ -236,8 +241,8 @@ export class Cluster {
     return this.peers.find((peer) => peer.name === name);
   }
 
-  /** Stops all; in the short and the full run in good order, so that sanitizers have their say, and a
-   *  bad exit status throws. */
+  /** Stops all; in the short and the full run in good order, so that sanitizers have their say, and
+   *  a bad exit status throws. */
   async stop() {
     if (!short && !full) return this.killAll();
     const running = this.peers.filter((peer) => peer.running);
@@ -286,8 +291,8 @@ let failed = false;
 let pending = 0;
 const EXIT_MS = 1500;
 
-/** A test whose failure shows what its peers said. The clusters it started end with it; after the last
- *  test everything does, and what a failed test left open does not keep the process. */
+/** A test whose failure shows what its peers said. The clusters it started end with it; after the
+ *  last test everything does, and what a failed test left open does not keep the process. */
 export function story(name, fn) {
   pending++;
   test(name, async (t) => {

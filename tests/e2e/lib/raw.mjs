@@ -1,4 +1,5 @@
-// A raw WebSocket that speaks the Centrifuge protocol line by line, for what no SDK would ever send.
+// A raw WebSocket that speaks the Centrifuge protocol line by line, for what no SDK would ever
+// send.
 import { createHmac } from 'node:crypto';
 import WebSocket from 'ws';
 import { until, within } from './wait.mjs';
@@ -19,7 +20,9 @@ export class Raw {
     this.opened = new Promise((resolve, reject) => {
       this.socket.on('open', () => resolve(this));
       this.socket.on('error', reject);
-      this.socket.on('unexpected-response', (_, res) => reject(new Error(`HTTP ${res.statusCode}`)));
+      this.socket.on('unexpected-response', (_, res) =>
+        reject(new Error(`HTTP ${res.statusCode}`)),
+      );
     });
     this.opened.catch(() => {});
   }

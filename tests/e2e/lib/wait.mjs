@@ -37,15 +37,6 @@ export async function within(what, ms, promise) {
   }
 }
 
-/** True while nothing contradicts @fn for @ms: the only way to test that something does not happen. */
-export async function stays(what, ms, fn) {
-  const end = performance.now() + ms;
-  while (performance.now() < end) {
-    if (!(await fn())) throw new Error(`did not stay so: ${what}`);
-    await sleep(20);
-  }
-}
-
 /** p50, p99 and max of @values, rounded to @digits. */
 export function spread(values, digits = 0) {
   if (values.length === 0) return 'none';
