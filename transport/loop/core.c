@@ -39,6 +39,7 @@ struct core {
     uv_timer_t deadline, poll;
     struct node *node;
     struct node_config nc;
+    struct node_status past; /* totals of earlier nodes: counters never go back */
     struct loop_replies *replies[LOOP_WORKERS_MAX]; /* being gathered */
     uint32_t replies_cap[LOOP_WORKERS_MAX];
     uint64_t started_ms, phase_ms, status_ms, trim_ms;
@@ -92,9 +93,20 @@ static void fill_members(const struct core *c, struct session_status *st)
     }
 }
 
+static void add_totals(struct node_status *to, const struct node_status *n)
+{
+    to->view_changes += n->view_changes;
+    to->transfers += n->transfers;
+    to->snapshots_in += n->snapshots_in;
+    to->snapshots_out += n->snapshots_out;
+    to->reforms += n->reforms;
+    to->ops_committed += n->ops_committed;
+}
+
 static void publish_status(struct core *c, const struct node_status *n)
 {
     struct session_status st = {.node = *n};
+    add_totals(&st.node, &c->past);
     st.ready = n->ready && c->phase == CORE_RUNNING;
     snprintf(st.reason, sizeof st.reason, "%s",
              c->phase == CORE_RUNNING ? n->reason : "this peer is stopping");
@@ -268,6 +280,12 @@ static void begin_again(struct core *c, uint64_t outlived_boot)
 {
     const struct loop_config *lc = &c->l->config;
     char why[256];
+    struct node_status n;
+    node_status(c->node, &n);
+    n.ready = false;
+    snprintf(n.reason, sizeof n.reason, "starting again under a new boot id");
+    publish_status(c, &n);
+    add_totals(&c->past, &n);
     set_serving(c, false);
     to_workers(c, WORKER_FAIL_PENDING, (uint32_t)-DUN_E_TIMEOUT);
     node_destroy(c->node);

@@ -24,6 +24,8 @@ struct loop_config {
     struct session_options session; /* what it points to must outlive the loop */
     uint32_t group_count;
     uint64_t store_memory;
+    uint64_t worker_inbox_bytes; /* commits one worker has yet to deliver; beyond it its cursors are
+                                  * compared with the logs instead. 0 = 64 MiB */
     const struct dun_log *log;
     void *ctx;
     /* Core thread. Sends a packet to a peer; loss is allowed. */

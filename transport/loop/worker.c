@@ -12,7 +12,7 @@
 
 enum {
     WORKER_ITEMS_MAX = 1 << 16,
-    WORKER_BYTES_MAX = 64 << 20, /* of commits not yet delivered; beyond it: resync */
+    WORKER_BYTES_MAX = 64 << 20, /* see loop_config.worker_inbox_bytes */
     READ_BUFFER = 64 * 1024,
     SUBMITS_START = 64,
     LISTEN_BACKLOG = 4096,
@@ -572,7 +572,9 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
     w->counters = &l->counters[index];
     int e = uv_loop_init(&w->uv);
     DUN_ASSERT(e == 0);
-    inbox_init(&w->inbox, &w->uv, on_inbox, w, WORKER_ITEMS_MAX, WORKER_BYTES_MAX);
+    uint64_t bytes = l->config.worker_inbox_bytes;
+    inbox_init(&w->inbox, &w->uv, on_inbox, w, WORKER_ITEMS_MAX,
+               bytes == 0 ? WORKER_BYTES_MAX : (size_t)bytes);
     uv_prepare_init(&w->uv, &w->prepare);
     uv_check_init(&w->uv, &w->check);
     uv_idle_init(&w->uv, &w->spin);
