@@ -68,6 +68,19 @@ static void do_set_boot(void *ctx, uint64_t boot)
     link_set_boot(((struct app *)ctx)->link, boot);
 }
 
+static void do_link_stats(void *ctx, struct session_links *out)
+{
+    struct link_stats s;
+    link_stats(((struct app *)ctx)->link, &s);
+    *out = (struct session_links){.sent_packets = s.sent_packets,
+                                  .sent_bytes = s.sent_bytes,
+                                  .received_packets = s.received_packets,
+                                  .received_bytes = s.received_bytes,
+                                  .dropped = s.dropped_full,
+                                  .refused = s.refused_seal + s.refused_replay +
+                                             s.refused_malformed + s.refused_name};
+}
+
 static void on_fatal(void *ctx, const char *why)
 {
     (void)ctx;
@@ -139,6 +152,7 @@ static void loop_config_of(struct app *a, struct loop_config *lc)
                                .send = do_send,
                                .forget = do_forget,
                                .set_boot = do_set_boot,
+                               .link_stats = do_link_stats,
                                .fatal = on_fatal};
     if (c->workers == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);

@@ -111,6 +111,7 @@ static void publish_status(struct core *c, const struct node_status *n)
     snprintf(st.reason, sizeof st.reason, "%s",
              c->phase == CORE_RUNNING ? n->reason : "this peer is stopping");
     store_stats(c->l->store, &st.store);
+    if (c->l->config.link_stats != NULL) c->l->config.link_stats(c->l->config.ctx, &st.links);
     fill_members(c, &st);
     st.uptime_s = (loop_mono_ms() - c->started_ms) / 1000;
     pthread_mutex_lock(&c->l->status_lock);

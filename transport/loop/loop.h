@@ -33,6 +33,8 @@ struct loop_config {
                  struct dun_slice bytes);
     void (*forget)(void *ctx, const char *addr);
     void (*set_boot)(void *ctx, uint64_t boot);
+    /* Fills in what the links counted. NULL: nothing to count. */
+    void (*link_stats)(void *ctx, struct session_links *out);
     /* Core thread. The peer cannot go on (its name is taken); end the process. */
     void (*fatal)(void *ctx, const char *why);
 };

@@ -65,12 +65,20 @@ struct session_member {
     uint64_t boot;
 };
 
+/* Of both planes of the peer links together, since the start. */
+struct session_links {
+    uint64_t sent_packets, sent_bytes, received_packets, received_bytes;
+    uint64_t dropped; /* for want of room */
+    uint64_t refused; /* not sealed by our key, replayed, malformed or under a wrong name */
+};
+
 /* What the core published last about the peer as a whole. */
 struct session_status {
     bool ready;
     char reason[160];
     struct node_status node;
     struct store_stats store;
+    struct session_links links;
     struct session_member members[SESSION_MEMBERS_MAX];
     uint32_t member_count;
     uint64_t clients, subscriptions, channels, uptime_s;

@@ -36,6 +36,16 @@ static void write_metrics(const struct session_status *st, struct dun_buf *b)
     metric(b, "snapshots_in_total", "counter", "Snapshots received.", n->snapshots_in);
     metric(b, "snapshots_out_total", "counter", "Snapshots sent.", n->snapshots_out);
     metric(b, "reforms_total", "counter", "Groups formed anew under another epoch.", n->reforms);
+    const struct session_links *k = &st->links;
+    metric(b, "link_sent_packets_total", "counter", "Packets sent to peers.", k->sent_packets);
+    metric(b, "link_sent_bytes_total", "counter", "Bytes sent to peers.", k->sent_bytes);
+    metric(b, "link_received_packets_total", "counter", "Packets taken from peers.",
+           k->received_packets);
+    metric(b, "link_received_bytes_total", "counter", "Bytes taken from peers.", k->received_bytes);
+    metric(b, "link_dropped_packets_total", "counter", "Packets dropped for want of room.",
+           k->dropped);
+    metric(b, "link_refused_packets_total", "counter",
+           "Packets with a wrong seal, name or form, or replayed.", k->refused);
     metric(b, "store_channels", "gauge", "Channels in the store.", st->store.channels);
     metric(b, "store_messages", "gauge", "Messages retained.", st->store.messages);
     metric(b, "store_bytes", "gauge", "Bytes accounted for by the store.", st->store.bytes);

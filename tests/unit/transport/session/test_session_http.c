@@ -64,6 +64,34 @@ static void requests_have_their_status(void **state)
     fx_destroy(f);
 }
 
+static void metrics_are_as_prometheus_wants_them(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_client(f);
+    request(c, "GET /metrics HTTP/1.1\r\n", NULL, false);
+    const char *t = strstr(fx_http(c), "\r\n\r\n") + 4;
+    uint32_t count = 0;
+    for (; *t != '\0'; count++) {
+        char name[64], same[64], again[64], type[16], help[128];
+        unsigned long long value;
+        int used = 0;
+        assert_int_equal(sscanf(t, "# HELP %63s %127[^\n]\n# TYPE %63s %15s\n%63s %llu\n%n", name,
+                                help, same, type, again, &value, &used),
+                         6);
+        assert_string_equal(name, same);
+        assert_string_equal(name, again);
+        assert_memory_equal(name, "dunlin_", 7);
+        assert_int_equal(help[strlen(help) - 1], '.');
+        bool total = strlen(name) > 6 && strcmp(name + strlen(name) - 6, "_total") == 0;
+        assert_string_equal(type, total ? "counter" : "gauge");
+        t += used;
+    }
+    assert_true(count > 20);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
 static void a_head_over_the_limit_is_refused(void **state)
 {
     (void)state;
@@ -492,6 +520,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_have_their_status),
+        cmocka_unit_test(metrics_are_as_prometheus_wants_them),
         cmocka_unit_test(a_head_over_the_limit_is_refused),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(skip_history_is_refused_and_nothing_published),
