@@ -6,6 +6,7 @@ import { api } from './http.mjs';
 import { sleep } from './wait.mjs';
 
 const WAIT_MS = 1500; // for one answer, before another peer is asked
+const WAITING_MAX = 500; // without an answer; a machine too slow for the rate gets a lower one
 
 export class Publisher {
   constructor(peers, channels, { rate = 1000, size = 0, retryForMs = 60_000 } = {}) {
@@ -56,7 +57,7 @@ export class Publisher {
       last = now;
       due = ((now - begun) / 1000) * this.rate;
       if (due - this.sent > this.rate) due = this.sent + this.rate; // no more than a second behind
-      while (this.sent < due && this.waiting < 4000) this.#one(this.sent++);
+      while (this.sent < due && this.waiting < WAITING_MAX) this.#one(this.sent++);
     }
   }
 
