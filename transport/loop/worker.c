@@ -291,16 +291,20 @@ static void on_spin(uv_idle_t *spin)
 /* The turn's publishes: done here when the core is idle, else left in its inbox. */
 static void hand_over(struct worker *w)
 {
+    struct inbox_item *items = w->submits;
     uint32_t count = w->submit_count;
     w->submit_count = 0;
-    if (count == 0 || core_submits(w->l->core, w->submits, count)) return;
+    if (count == 0 || core_submits(w->l->core, items, count)) return;
+    w->submits = NULL; /* an answer lets held input go on, and that may publish */
+    w->submit_cap = 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct loop_submit *s = w->submits[i].ptr;
-        if (inbox_push(core_inbox(w->l->core), w->submits[i]) == DUN_OK) continue;
+        struct loop_submit *s = items[i].ptr;
+        if (inbox_push(core_inbox(w->l->core), items[i]) == DUN_OK) continue;
         struct node_reply r = {.cookie = s->cookie, .err = DUN_E_OVERLOADED};
         dun_free(s);
         session_hub_replied(&w->hub, &r);
     }
+    dun_free(items);
 }
 
 static void turn(struct worker *w)
@@ -310,7 +314,8 @@ static void turn(struct worker *w)
     bool more = session_hub_pump(&w->hub);
     for (struct session *s; (s = session_hub_dirty(&w->hub)) != NULL;)
         conn_service(conn_of(s));
-    if (w->hub.lagging != NULL) more = true; /* a socket became writable just now */
+    /* A socket became writable just now, or held input went on. */
+    if (w->hub.lagging != NULL || w->submit_count > 0) more = true;
     if (more) {
         uv_idle_start(&w->spin, on_spin);
     } else {
