@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "cmd/dunlind_config.h"
 #include "transport/link/link.h"
+#include "transport/link/link_addr.h"
 #include "transport/loop/loop.h"
 
 #include <arpa/inet.h>
@@ -397,6 +398,30 @@ static int configure(struct config *c, const struct command_line *cl)
     return EXIT_CONFIG;
 }
 
+/* What the links would refuse at their start, so that --check tells too. */
+static int check_links(const struct config *c)
+{
+    const struct {
+        const char *key, *listen;
+    } planes[] = {{"gossip.listen", c->gossip_listen},
+                  {"replication.listen", c->replication_listen}};
+    for (size_t i = 0; i < DUN_COUNT(planes); i++) {
+        struct link_addr a;
+        if (link_addr_parse(planes[i].listen, true, &a) != DUN_OK) {
+            fprintf(stderr, "dunlind: %s: %s is not an address; write host:port\n", planes[i].key,
+                    planes[i].listen);
+            return EXIT_CONFIG;
+        }
+        if (c->key_count != 0 || link_addr_is_loopback(&a)) continue;
+        fprintf(stderr,
+                "dunlind: %s: %s is not a loopback address and there is no cluster key; make one "
+                "with `dunlin keygen` and set cluster.key_file\n",
+                planes[i].key, planes[i].listen);
+        return EXIT_CONFIG;
+    }
+    return -1;
+}
+
 int main(int argc, char **argv)
 {
     struct command_line cl = {0};
@@ -409,6 +434,7 @@ int main(int argc, char **argv)
     if (status != -1) return status;
     config_init(&app.config);
     status = configure(&app.config, &cl);
+    if (status == -1) status = check_links(&app.config);
     if (status == -1 && cl.check) {
         puts("configuration ok");
         status = EXIT_CLEAN;
