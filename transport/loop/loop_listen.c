@@ -70,8 +70,11 @@ static dun_err bind_all(struct sockaddr *sa, socklen_t len, uint32_t count, int 
     if (probe(sa, len) != 0) return err_of(errno); /* also replaces port 0 */
     for (uint32_t i = 0; i < count; i++) {
         fds[i] = open_one(sa, len, true);
-        if (fds[i] >= 0) continue;
+        /* At once, for another's probe takes no notice of who is only bound; the worker raises the
+         * backlog when it starts. */
+        if (fds[i] >= 0 && listen(fds[i], 1) == 0) continue;
         int code = errno;
+        if (fds[i] >= 0) close(fds[i]);
         while (i-- > 0)
             close(fds[i]);
         return err_of(code);

@@ -265,6 +265,18 @@ static int dial_ws(uint16_t port)
     return fd;
 }
 
+static void two_peers_never_share_a_port_even_before_they_start(void **state)
+{
+    (void)state;
+    char why[256], addr[DUN_ADDR_MAX + 1], again[DUN_ADDR_MAX + 1];
+    int fds[2], more[2];
+    assert_int_equal(loop_listen("127.0.0.1:0", 2, fds, addr, why, sizeof why), DUN_OK);
+    assert_int_equal(loop_listen(addr, 2, more, again, why, sizeof why), DUN_E_IN_USE);
+    assert_non_null(strstr(why, addr));
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void pipelined_requests_beyond_the_output_bound_are_all_answered(void **state)
 {
     (void)state;
@@ -547,6 +559,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_peer_refuses_serves_on_and_recovers), /* forks: no threads yet */
+        cmocka_unit_test(two_peers_never_share_a_port_even_before_they_start),
         cmocka_unit_test(pipelined_requests_beyond_the_output_bound_are_all_answered),
         cmocka_unit_test(an_outlived_boot_begins_again_above_it_and_serves),
         cmocka_unit_test(a_name_that_is_taken_is_fatal_and_says_by_whom),
