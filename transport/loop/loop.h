@@ -1,7 +1,7 @@
 /* transport/loop/loop.h: the threads of one peer.
- * Why: one core thread owns the node and writes the store; each worker owns
- * its connections. They share immutable messages, the store under one lock per
- * group, and nothing else; all else goes through bounded inboxes.
+ * Why: one core owns the node and writes the store (core.c says which thread
+ * that is); each worker owns its connections. They share immutable messages, the store under one
+ * lock per group, and nothing else; all else goes through bounded inboxes.
  *
  * Life: loop_create (binds), loop_start (threads), loop_packet and loop_lost
  * from any thread, loop_stop (graceful), loop_destroy.
@@ -28,14 +28,15 @@ struct loop_config {
                                   * compared with the logs instead. 0 = 64 MiB */
     const struct dun_log *log;
     void *ctx;
-    /* Core thread. Sends a packet to a peer; loss is allowed. */
+    /* Whoever is the core then: one thread at a time, gossip and forget always its own one. Sends a
+     * packet to a peer; loss is allowed. */
     void (*send)(void *ctx, enum node_plane plane, const char *addr, const char *to_name,
                  struct dun_slice bytes);
     void (*forget)(void *ctx, const char *addr);
     void (*set_boot)(void *ctx, uint64_t boot);
     /* Fills in what the links counted. NULL: nothing to count. */
     void (*link_stats)(void *ctx, struct session_links *out);
-    /* Core thread. The peer cannot go on (its name is taken); end the process. */
+    /* The core's own thread. The peer cannot go on (its name is taken); end the process. */
     void (*fatal)(void *ctx, const char *why);
 };
 
