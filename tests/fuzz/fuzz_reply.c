@@ -1,0 +1,86 @@
+/* tests/fuzz/fuzz_reply.c: what a server says, as the client library decodes it.
+ * Claim: a publication that decodes, written by the server's writer and decoded
+ * again, is the same. */
+#include "tests/fuzz/fuzz.h"
+#include "transport/codec/cmd_client.h"
+
+static void check_publication(struct dun_slice channel, const struct cmd_publication *p)
+{
+    struct dun_buf b = {0}, scratch = {0}, want = {0};
+    struct cmd_reply r;
+    if (p->data.len == 0 || channel.len == 0) return;
+    cmd_write_pub_push(&b, channel, p);
+    dun_err e = cmd_client_decode(dun_buf_view(&b), &scratch, &r);
+    DUN_ASSERT(e == DUN_OK && r.type == CMD_REPLY_PUB && dun_slice_eq(r.channel, channel));
+    json_strip_newlines(&want, p->data);
+    DUN_ASSERT(dun_slice_eq(r.publication.data, dun_buf_view(&want)));
+    DUN_ASSERT(r.publication.offset == p->offset);
+    dun_buf_deinit(&want);
+    dun_buf_deinit(&scratch);
+    dun_buf_deinit(&b);
+}
+
+static void walk_publications(struct dun_slice array)
+{
+    struct json_iter it;
+    struct cmd_publication p;
+    struct dun_buf scratch = {0};
+    dun_err e = json_array(array, &it);
+    DUN_ASSERT(e == DUN_OK);
+    dun_buf_reserve(&scratch, array.len);
+    while ((e = cmd_client_next_publication(&it, &scratch, &p)) == DUN_OK) {
+        fuzz_read(p.data);
+        fuzz_read(p.info);
+        check_publication(dun_slice_str("c"), &p);
+    }
+    DUN_ASSERT(e == DUN_E_GONE || e == DUN_E_MALFORMED);
+    dun_buf_deinit(&scratch);
+}
+
+static void check_reply(const struct cmd_reply *r)
+{
+    fuzz_read(r->channel);
+    switch (r->type) {
+    case CMD_REPLY_PUB: check_publication(r->channel, &r->publication); break;
+    case CMD_REPLY_JOIN:
+    case CMD_REPLY_LEAVE:
+        fuzz_read(r->info.user);
+        fuzz_read(r->info.client);
+        break;
+    case CMD_REPLY_SUBSCRIBE: walk_publications(r->subscribe.publications); break;
+    case CMD_REPLY_ERROR:
+    case CMD_REPLY_UNSUBSCRIBE:
+    case CMD_REPLY_DISCONNECT: fuzz_read(r->error.message); break;
+    case CMD_REPLY_RESULT:
+        DUN_ASSERT(r->id > 0);
+        if (r->result == CMD_SUBSCRIBE) walk_publications(r->subscribe.publications);
+        if (r->result == CMD_HISTORY) walk_publications(r->history.publications);
+        if (r->result == CMD_CONNECT) {
+            fuzz_read(r->connect.subs);
+            fuzz_read(r->connect.client);
+        }
+        break;
+    case CMD_REPLY_MESSAGE: fuzz_read(r->raw); break;
+    case CMD_REPLY_PING:
+    case CMD_REPLY_OTHER: break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct dun_slice rest = {data, size}, line;
+    while (cmd_next_line(&rest, &line)) {
+        struct dun_slice copy = fuzz_copy(line);
+        struct dun_buf scratch = {0};
+        struct cmd_reply r;
+        dun_err e = cmd_client_decode(copy, &scratch, &r);
+        if (e == DUN_OK) {
+            check_reply(&r);
+        } else {
+            DUN_ASSERT(e == DUN_E_MALFORMED || e == DUN_E_TOO_BIG);
+        }
+        dun_buf_deinit(&scratch);
+        fuzz_copy_free(copy);
+    }
+    return 0;
+}
