@@ -61,9 +61,13 @@ static void note_packets(const struct net *t)
 
 static void record_ms(struct net *t)
 {
+    uint32_t before = story.count;
     note_packets(t);
-    /* net_run ticks when one is due; one more does no harm. */
-    note((struct node_event){.type = NODE_EV_TICK}, t->now_ms);
+    if (node_deadline_ms(t->node[0]) <= t->now_ms) {
+        note((struct node_event){.type = NODE_EV_TICK}, t->now_ms);
+    } else if (story.count != before) {
+        note((struct node_event){.type = NODE_EV_FLUSH}, t->now_ms);
+    }
     net_run(t, 1);
 }
 
@@ -122,7 +126,7 @@ static void replay(struct peer *p)
     for (uint32_t i = 0; i < story.count; i++) {
         struct node_event ev = story.at[i].ev;
         (void)!node_step(p->t->node[0], &ev);
-        if (ev.type == NODE_EV_TICK) {
+        if (ev.type != NODE_EV_PACKET) {
             (void)node_out(p->t->node[0]);
             node_out_clear(p->t->node[0]);
         }

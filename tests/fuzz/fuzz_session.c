@@ -72,7 +72,7 @@ static void step(struct fw *f, struct fuzz_in *in)
         static const enum ws_opcode ops[] = {WS_CONTINUATION, WS_BINARY, WS_CLOSE, WS_PING,
                                              WS_PONG};
         enum ws_opcode op = ops[fuzz_u8(in) % DUN_COUNT(ops)];
-        fw_feed_frame(f, i, op, fuzz_take(in, fuzz_u8(in)));
+        fw_feed_frame(f, i, op, fuzz_take(in, fuzz_u8(in) % (WS_CONTROL_MAX + 1)));
         return;
     }
     case STEP_WEBSOCKET: fw_websocket(f, i); return;
