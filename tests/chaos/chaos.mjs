@@ -1,0 +1,338 @@
+// A run: cluster, clients, faults, judgement. Started by scripts/chaos inside the hub's namespace.
+// (1) At most f of 2f+1 peers are harmed at once; one counts as harmed until /readyz says 200 again.
+// (2) A fault begins only when every peer is ready and every channel is published to.
+// (3) The verdict is the checker's, from what clients saw; what else was promised is in "broken".
+import { execFileSync } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { dunlin } from '../e2e/lib/env.mjs';
+import { call, eventStream } from '../e2e/lib/http.mjs';
+import { sleep, until } from '../e2e/lib/wait.mjs';
+import { Checker } from './checker.mjs';
+import { Clients } from './clients.mjs';
+import { Chance, now } from './clock.mjs';
+import { FAULTS, possible } from './faults.mjs';
+import { Minority } from './minority.mjs';
+import { Net } from './net.mjs';
+import { API_HEADERS, Peer } from './peer.mjs';
+import { Report } from './report.mjs';
+
+const CHANNELS = Array.from({ length: 8 }, (_, i) => `price-${i + 1}`);
+const READY_MS = 60_000;
+const GOES_ON_MS = 30_000;
+const SETTLE_MS = 90_000; // longer than a client needs to notice that a silent peer is gone
+const STEADY_POLLS = 3; // answers of 200 in a row, as one may come before a peer knows it slept
+const FRESH_MESSAGES = 300; // read back at each peer at the end
+
+class Run {
+  constructor(options) {
+    this.options = options;
+    this.dir = options.dir;
+    this.net = new Net(options.prefix);
+    this.chance = new Chance(options.seed);
+    this.peers = [];
+    this.broken = [];
+    this.checker = new Checker();
+    this.report = new Report(CHANNELS, options.json);
+    this.notes = createWriteStream(join(options.dir, 'run.log'));
+    this.lagMs = 0; // the longest our own loop stood still: what part of a figure is ours
+    this.bag = [];
+    this.faults = 0;
+    this.lastHarmed = new Set(); // names
+  }
+
+  problem(text) {
+    this.broken.push(text);
+    this.note('broken', text);
+    if (!this.options.json) console.log(`BROKEN ${text}`);
+  }
+
+  note(who, line) {
+    this.notes.write(`${now().toFixed(0)} ${who}: ${line}\n`);
+  }
+
+  watchLag() {
+    let last = now();
+    setInterval(() => {
+      this.lagMs = Math.max(this.lagMs, now() - last - 20);
+      last = now();
+    }, 20).unref();
+  }
+
+  /** What clients say goes to the judge and to the stop-watch. */
+  event(event) {
+    const { e, t, who, channel } = event;
+    if (e === 'ack') {
+      if (event.offset === undefined) this.checker.ackUnplaced(channel, event.id);
+      else this.checker.ack(channel, event.id, event.offset, event.epoch);
+      this.report.acked(channel, t);
+    } else if (e === 'pub') {
+      this.checker.delivered(who, channel, event);
+      this.report.delivered(who, channel, t);
+    } else if (e === 'sub') {
+      this.checker.subscribed(who, channel, event);
+      this.report.up(who, channel, event.peer, t);
+    } else if (e === 'at') {
+      if (!this.report.knows(who)) this.checker.subscribed(who, channel, event);
+      this.report.up(who, channel, event.peer, t);
+    } else if (e === 'gap') this.checker.gap(who, channel, event);
+    else if (e === 'down') this.report.down(who);
+    else if (e === 'fault') this.problem(event.text);
+    if (e !== 'pub' && e !== 'ack') this.note('client', JSON.stringify(event));
+  }
+
+  async start() {
+    this.net.start();
+    execFileSync(dunlin, ['keygen', '--out', join(this.dir, 'cluster.key')], { stdio: 'ignore' });
+    for (let i = 0; i < this.options.peers; i++) this.peers.push(new Peer(this, i));
+    for (const peer of this.peers) {
+      this.net.add(peer.port, peer.address);
+      peer.configure(this.peers);
+    }
+    for (const peer of this.peers) peer.start();
+    await this.allReady();
+    this.clients = new Clients(this, CHANNELS, this.options.rate, (event) => this.event(event));
+    this.clients.machines();
+    this.clients.subscribe();
+    await until('all clients are subscribed', GOES_ON_MS, () =>
+      this.report.subscriptions() >= this.clients.expected,
+    );
+    this.clients.publish();
+    await this.goesOn();
+  }
+
+  /** Every peer said 200 several times in a row. */
+  async allReady() {
+    await Promise.all(
+      this.peers.map((peer) => {
+        let good = 0;
+        return until(
+          `${peer.name} is ready`,
+          READY_MS,
+          async () => {
+            const status = await peer.readyStatus();
+            good = status === 200 ? good + 1 : 0;
+            if (status !== 200) throw new Error(`/readyz ${status}`);
+            return good >= STEADY_POLLS;
+          },
+          { every: 100 },
+        );
+      }),
+    );
+  }
+
+  /** Every channel has a new acknowledgement. */
+  async goesOn() {
+    const from = now();
+    await until('every channel is published to', GOES_ON_MS, () => this.report.ackedSince(from));
+  }
+
+  nextKind() {
+    if (this.bag.length === 0) this.bag = this.chance.shuffle(this.options.kinds);
+    return this.bag.pop();
+  }
+
+  /** One or two faults that together harm at most f peers. */
+  plan() {
+    const f = (this.peers.length - 1) / 2;
+    // Peers that were spared come first: their clients have not been driven away yet.
+    const shuffled = this.chance.shuffle(this.peers);
+    const struck = (peer) => Number(this.lastHarmed.has(peer.name));
+    const peers = shuffled.sort((a, b) => struck(a) - struck(b));
+    const kind = this.nextKind();
+    const count = this.chance.range(1, f);
+    if (count === f && f > 1 && this.chance.next() < 0.4) {
+      const first = { kind, harmed: peers.slice(0, 1), lateMs: 0 };
+      const lateMs = this.chance.range(0, 2000);
+      return [first, { kind: this.nextKind(), harmed: peers.slice(1, 2), lateMs }];
+    }
+    return [{ kind, harmed: peers.slice(0, count), lateMs: 0 }];
+  }
+
+  async one({ kind, harmed, lateMs }, alone) {
+    const fault = possible(kind, this.options.can);
+    const memo = { owner: `f${++this.faults}` };
+    const ms = this.chance.range(...fault.ms);
+    await sleep(lateMs);
+    const names = harmed.map((peer) => peer.name);
+    this.report.strike(kind, names);
+    let watches = [];
+    try {
+      await fault.begin(this, harmed, memo);
+      const text = [kind, names.join(' '), memo.how, `for ${ms} ms`].filter(Boolean).join(' ');
+      this.note('fault', text);
+      for (const peer of harmed) peer.note(`--- fault: ${text}`);
+      this.report.text(`fault ${this.faults}: ${text}`);
+      // Beside another fault the majority may be elsewhere for a while: then only the verdict counts.
+      if (fault.minority && alone) watches = harmed.map((peer) => new Minority(this, peer));
+      await sleep(ms);
+      for (const watch of watches) {
+        const here = fault.clientsReach ? this.report.clientsAt(watch.peer.name) : [];
+        await watch.stop(here);
+        this.report.refused(kind, watch.refusals, watch.unreadyMs);
+      }
+    } finally {
+      await fault.end(this, harmed, memo);
+      for (const peer of harmed) peer.note(`--- fault ends: ${kind}`);
+    }
+  }
+
+  async round() {
+    const plan = this.plan();
+    this.lastHarmed = new Set(plan.flatMap((part) => part.harmed.map((peer) => peer.name)));
+    const kind = plan.map((p) => p.kind).join('+');
+    this.report.begin(kind);
+    await Promise.all(plan.map((part) => this.one(part, plan.length === 1)));
+    this.report.healed();
+    const healed = now();
+    await this.allReady();
+    const readyMs = now() - healed;
+    await this.goesOn();
+    await sleep(this.chance.range(1000, 2000));
+    this.report.end(readyMs);
+  }
+
+  async settle() {
+    await this.clients.stopPublishing();
+    try {
+      await until('every client has everything', SETTLE_MS, () => {
+        const behind = this.checker.behind();
+        if (behind.length === 0) return true;
+        const { seen, top } = behind[0];
+        throw new Error(`${behind.length}: ${seen.who} ${seen.channel} at ${seen.last} of ${top}`);
+      });
+    } catch (error) {
+      this.problem(error.message);
+    }
+    await sleep(500); // a repeat would come now
+    await this.fresh();
+    this.checker.finish();
+  }
+
+  /** What newcomers at each peer get of the last messages must be what the others saw. */
+  async fresh() {
+    for (const peer of this.peers) {
+      await Promise.all(CHANNELS.map((channel) => this.freshAt(peer, channel)));
+    }
+  }
+
+  async freshAt(peer, channel) {
+    const { offset, epoch } = await call(peer, 'history', { channel }, { headers: API_HEADERS });
+    const from = Math.max(0, offset - FRESH_MESSAGES);
+    const stream = eventStream(`${peer.url}/events/${channel}`, { lastEventId: `${epoch}:${from}` });
+    const who = `newcomer at ${peer.name}`;
+    this.checker.subscribed(who, channel, { epoch, offset: from, recovered: false });
+    await until(`${who} has ${channel}`, 10_000, () => stream.id === `${epoch}:${offset}`).catch(
+      (error) => this.note('newcomer', error.message),
+    );
+    stream.close();
+    for (const { id, type, data } of stream.events) {
+      const at = Number(id.slice(id.lastIndexOf(':') + 1));
+      if (type !== 'message') this.problem(`${who} was told of a gap in ${channel}: ${data}`);
+      else this.checker.delivered(who, channel, { epoch, offset: at, id: JSON.parse(data).id });
+    }
+  }
+
+  async go() {
+    this.watchLag();
+    await this.start();
+    const end = now() + this.options.minutes * 60_000;
+    this.report.text(`${this.peers.length} peers are ready, seed ${this.options.seed}`);
+    while (now() < end) {
+      try {
+        await this.round();
+      } catch (error) {
+        this.problem(error.message);
+        return;
+      } finally {
+        this.report.end(undefined);
+      }
+    }
+  }
+
+  stop() {
+    this.clients?.stop();
+    for (const peer of this.peers) {
+      peer.expectExit = true;
+      peer.child?.kill('SIGKILL');
+    }
+  }
+}
+
+function listFaults(can) {
+  for (const [kind, { what }] of Object.entries(FAULTS)) {
+    const fault = possible(kind, can);
+    const how = fault === undefined ? 'skipped: this kernel lacks it' : '';
+    const instead = fault !== undefined && fault.what !== what ? fault.what : '';
+    console.log(`${kind.padEnd(10)} ${what}${how || instead ? ` (${how || instead})` : ''}`);
+  }
+}
+
+function usage(text) {
+  console.error(`scripts/chaos: ${text}`);
+  process.exit(64);
+}
+
+function options() {
+  const string = { type: 'string' };
+  const { values } = parseArgs({
+    options: {
+      prefix: string,
+      dir: string,
+      peers: { type: 'string', default: '3' },
+      minutes: { type: 'string', default: '2' },
+      seed: string,
+      rate: { type: 'string', default: '160' },
+      only: { type: 'string', multiple: true },
+      json: { type: 'boolean', default: false },
+      'list-faults': { type: 'boolean', default: false },
+    },
+  });
+  const peers = Number(values.peers);
+  const minutes = Number(values.minutes);
+  const rate = Number(values.rate);
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed);
+  if (peers !== 3 && peers !== 5) usage('--peers is 3 or 5.');
+  if (!(minutes > 0 && minutes <= 24 * 60)) usage('--minutes is over 0 and at most 1440.');
+  if (!(rate >= 8 && rate <= 2000)) usage('--rate is 8 to 2000.');
+  if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) usage('--seed is a number below 2^32.');
+  for (const kind of values.only ?? [])
+    if (FAULTS[kind] === undefined) usage(`no fault ${kind}; see --list-faults.`);
+  return { ...values, peers, minutes, rate, seed };
+}
+
+/** The kinds of this run; what the kernel cannot do is said. */
+function kinds({ only }, can, report) {
+  const all = only ?? Object.keys(FAULTS);
+  const missing = all.filter((kind) => possible(kind, can) === undefined);
+  for (const kind of missing)
+    report.text(`skipped: ${kind}: this kernel has no ${FAULTS[kind].needs}`, { skipped: kind });
+  const left = all.filter((kind) => !missing.includes(kind));
+  if (left.length === 0) usage('this kernel can do none of the faults asked for.');
+  return left;
+}
+
+const run = new Run(options());
+const can = run.net.probe();
+if (run.options['list-faults']) {
+  listFaults(can);
+  process.exit(0);
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, () => {
+    run.stop();
+    process.exit(130);
+  });
+run.options.can = can;
+run.options.kinds = kinds(run.options, can, run.report);
+let status = 1;
+try {
+  await run.go();
+  await run.settle();
+  status = run.report.print(run) ? 0 : 1;
+} catch (error) {
+  console.error(`scripts/chaos: ${error.stack}`);
+}
+run.stop();
+run.notes.end(() => process.exit(status));

@@ -1,0 +1,71 @@
+// Watches peers that are cut off from the majority: they must refuse publishes with the temporary
+// error within 2 s, say 503 at /readyz, and send their clients away. Asked from the hub, which
+// reaches every peer whatever is cut.
+import { sleep } from '../e2e/lib/wait.mjs';
+import { now } from './clock.mjs';
+
+const REFUSES_MS = 2000;
+const TEMPORARY = 100;
+const EVERY_MS = 250;
+const PATIENCE_MS = 5000;
+
+export class Minority {
+  constructor(run, peer) {
+    this.run = run;
+    this.peer = peer;
+    this.at = now();
+    this.running = true;
+    this.asked = [];
+    this.refusals = []; // ms each
+    this.unreadyMs = undefined;
+    this.n = 0;
+    this.done = this.#watch();
+  }
+
+  async #watch() {
+    while (this.running) {
+      this.asked.push(this.#publish(this.n++));
+      const status = await this.peer.readyStatus();
+      if (status === 503) this.unreadyMs ??= now() - this.at;
+      await sleep(EVERY_MS);
+    }
+  }
+
+  async #publish(n) {
+    const begun = now();
+    const body = {
+      channel: `cut-${this.peer.name}`,
+      data: { id: `cut-${this.peer.name}-${Math.round(this.at)}-${n}` },
+    };
+    let text;
+    try {
+      const res = await this.peer.publish(body, PATIENCE_MS);
+      const { result, error } = res.json();
+      const ms = now() - begun;
+      if (result !== undefined && this.running) this.#broken('acknowledged a publish');
+      else if (error !== undefined && error.code !== TEMPORARY)
+        this.#broken(`refused with ${res.text}`);
+      else this.refusals.push(ms);
+      return;
+    } catch (error) {
+      text = error.message;
+    }
+    if (this.running) this.#broken(`gave no answer to a publish: ${text}`);
+  }
+
+  #broken(text) {
+    const after = (now() - this.at).toFixed(0);
+    this.run.problem(`${this.peer.name}, cut off for ${after} ms, ${text}`);
+  }
+
+  /** Judged just before the cut is healed; @here: clients still connected to it. */
+  async stop(here) {
+    this.running = false;
+    const slow = this.refusals.filter((ms) => ms > REFUSES_MS + this.run.lagMs);
+    if (slow.length > 0)
+      this.#broken(`took ${slow.map((ms) => ms.toFixed(0)).join(', ')} ms to refuse publishes`);
+    if (this.unreadyMs === undefined) this.#broken('never said 503 at /readyz');
+    if (here.length > 0) this.#broken(`kept its clients ${here.join(', ')}`);
+    await this.done;
+  }
+}

@@ -1,0 +1,202 @@
+// The stop-watch: how long publishing paused and clients were away, by kind of fault.
+// Publishing gap: the longest time without an acknowledgement in the worst channel, from the fault
+// until all is well again. Resume: from the fault until a client that lost its connection to a
+// harmed peer is subscribed again elsewhere. Stall: the longest time without a message of any one
+// subscription, whatever peer it is at.
+import { now, quantiles } from './clock.mjs';
+
+class Kind {
+  constructor() {
+    this.rounds = 0;
+    this.gaps = [];
+    this.returns = []; // the publishing gap after the fault was taken back
+    this.resumes = [];
+    this.stalls = [];
+    this.ready = [];
+    this.refusals = [];
+    this.unready = [];
+  }
+}
+
+const ms = (value) => (value === null ? '-' : String(value));
+const spread = (values) => {
+  const { p50, p90, p99, max } = quantiles(values);
+  return `${ms(p50)}/${ms(p90)}/${ms(p99)}/${ms(max)}`;
+};
+
+export class Report {
+  constructor(channels, json) {
+    this.json = json;
+    this.kinds = new Map();
+    this.lastAck = new Map(channels.map((channel) => [channel, 0]));
+    this.lastPub = new Map();
+    this.clients = new Map(); // who -> { peer, up, struck }
+    this.subscribed = new Set();
+    this.round = undefined;
+    this.faults = 0;
+  }
+
+  text(line, members) {
+    if (!this.json) console.log(line);
+    else if (members !== undefined) console.log(JSON.stringify(members));
+  }
+
+  kind(name) {
+    if (!this.kinds.has(name)) this.kinds.set(name, new Kind());
+    return this.kinds.get(name);
+  }
+
+  // ---- what clients say
+
+  acked(channel, t) {
+    const { round } = this;
+    if (round !== undefined) {
+      const gap = t - Math.max(this.lastAck.get(channel), round.at);
+      round.gap = Math.max(round.gap, gap);
+      if (round.healedAt !== undefined)
+        round.back = Math.max(round.back, t - Math.max(this.lastAck.get(channel), round.healedAt));
+    }
+    this.lastAck.set(channel, Math.max(t, this.lastAck.get(channel)));
+  }
+
+  ackedSince(from) {
+    return [...this.lastAck.values()].every((t) => t > from);
+  }
+
+  delivered(who, channel, t) {
+    const key = `${who}\n${channel}`;
+    const { round } = this;
+    const last = this.lastPub.get(key);
+    if (round !== undefined && last !== undefined)
+      round.stall = Math.max(round.stall, t - Math.max(last, round.at));
+    this.lastPub.set(key, t);
+    const client = this.clients.get(who);
+    // Still served by the peer that was harmed, after it has been healed: it was never away.
+    if (client?.struck?.over && client.up) client.struck = undefined;
+  }
+
+  up(who, channel, peer, t) {
+    this.subscribed.add(`${who}\n${channel}`);
+    const client = this.clients.get(who) ?? {};
+    this.clients.set(who, client);
+    client.peer = peer;
+    if (client.struck !== undefined && !client.up) {
+      this.kind(client.struck.kind).resumes.push(t - client.struck.at);
+      client.struck = undefined;
+    }
+    client.up = true;
+  }
+
+  down(who) {
+    const client = this.clients.get(who);
+    if (client !== undefined) client.up = false;
+  }
+
+  knows(who) {
+    return this.clients.has(who);
+  }
+
+  subscriptions() {
+    return this.subscribed.size;
+  }
+
+  clientsAt(peer) {
+    return [...this.clients].filter(([, c]) => c.up && c.peer === peer).map(([who]) => who);
+  }
+
+  // ---- what the schedule says
+
+  begin(kind) {
+    this.round = { kind, at: now(), gap: 0, back: 0, stall: 0, healedAt: undefined };
+  }
+
+  strike(kind, peers) {
+    this.faults++;
+    for (const client of this.clients.values()) {
+      if (!client.up || !peers.includes(client.peer)) continue;
+      client.struck = { kind: this.round.kind, at: now(), over: false };
+    }
+  }
+
+  refused(kind, refusals, unreadyMs) {
+    this.kind(this.round.kind).refusals.push(...refusals);
+    if (unreadyMs !== undefined) this.kind(this.round.kind).unready.push(unreadyMs);
+  }
+
+  healed() {
+    this.round.healedAt = now();
+  }
+
+  end(readyMs) {
+    const { round } = this;
+    this.round = undefined;
+    if (round === undefined) return;
+    for (const client of this.clients.values()) if (client.struck) client.struck.over = true;
+    const kind = this.kind(round.kind);
+    kind.rounds++;
+    kind.gaps.push(round.gap);
+    kind.returns.push(round.back);
+    kind.stalls.push(round.stall);
+    if (readyMs !== undefined) kind.ready.push(readyMs);
+    this.text(
+      `  worst channel unacknowledged for ${round.gap.toFixed(0)} ms (${round.back.toFixed(0)} after ` +
+        `the fault), worst subscription silent for ${round.stall.toFixed(0)} ms, ` +
+        `ready ${readyMs?.toFixed(0)} ms after`,
+    );
+  }
+
+  #kinds() {
+    if (!this.json) console.log('\nby kind of fault, ms as p50/p90/p99/max:');
+    for (const [name, kind] of [...this.kinds].sort()) {
+      const { rounds, gaps, returns, resumes, stalls, ready, refusals, unready } = kind;
+      if (this.json) {
+        const record = { fault: name, rounds, publish_gap_ms: quantiles(gaps) };
+        record.publish_gap_after_ms = quantiles(returns);
+        record.resume_ms = { ...quantiles(resumes), clients: resumes.length };
+        record.stall_ms = quantiles(stalls);
+        record.ready_ms = quantiles(ready);
+        if (refusals.length > 0) record.refusal_ms = quantiles(refusals);
+        if (unready.length > 0) record.unready_ms = quantiles(unready);
+        console.log(JSON.stringify(record));
+        continue;
+      }
+      console.log(
+        `${name.padEnd(10)} ${String(rounds).padStart(3)} times: publishing gap ${spread(gaps)}, ` +
+          `after it ${spread(returns)}; ${resumes.length} clients resumed in ${spread(resumes)}; ` +
+          `stall ${spread(stalls)}; ready after ${spread(ready)}` +
+          (refusals.length > 0 ? `; refused in ${spread(refusals)}` : '') +
+          (unready.length > 0 ? `; 503 after ${spread(unready)}` : ''),
+      );
+    }
+  }
+
+  /** Prints the sum; true if every promise was kept. */
+  print({ checker, broken, options, lagMs }) {
+    this.#kinds();
+    const all = [...this.kinds.values()];
+    const few = ({ p50, p99, max }) => ({ p50, p99, max });
+    const { lost, duplicated, reordered } = checker;
+    for (const line of checker.problems) this.text(line, { problem: line });
+    if (this.json) for (const line of broken) console.log(JSON.stringify({ broken: line }));
+    this.text(
+      `\n${checker.deliveredCount} deliveries, ${checker.gapsTold} gaps told; ` +
+        `our own loop stood still for up to ${lagMs.toFixed(0)} ms`,
+    );
+    const sum = {
+      faults: this.faults,
+      acked: checker.ackedCount,
+      lost,
+      duplicated,
+      reordered,
+      publish_gap_ms: few(quantiles(all.flatMap((kind) => kind.gaps))),
+      resume_ms: few(quantiles(all.flatMap((kind) => kind.resumes))),
+      delivered: checker.deliveredCount,
+      gaps_told: checker.gapsTold,
+      broken: broken.length,
+      peers: options.peers,
+      seed: options.seed,
+    };
+    console.log(JSON.stringify(sum));
+    return lost + duplicated + reordered + broken.length === 0;
+  }
+}
