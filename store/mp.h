@@ -16,7 +16,8 @@ struct mp_reader {
 
 static inline struct mp_reader mp_reader(struct dun_slice s)
 {
-    return (struct mp_reader){s.data, s.data + s.len, false};
+    /* Nothing may come as NULL, to which nothing may be added. */
+    return (struct mp_reader){s.data, s.len != 0 ? s.data + s.len : s.data, false};
 }
 
 bool mp_ok(const struct mp_reader *r);
