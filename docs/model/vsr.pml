@@ -318,7 +318,8 @@ inline join(i, msg)
         new = PACK(i, NORMAL, VIEW(old), VIEW(old), BASE(msg), BASE_OP(msg), PREFIX(LOG(old), keep))
     :: else -> new = PACK(i, NORMAL, VIEW(old), VIEW(old), 0, 0, LOG(msg))
     fi;
-    printf("step %d joins view %d told by %d; log %c%c%c\n", i, VIEW(old), FROM(msg), SHOW(LOG(new)));
+    printf("step %d joins view %d told by %d; log %c%c%c\n", i, VIEW(old), FROM(msg),
+           SHOW(LOG(new)));
     commit_to(i, new, HEAD(new))
 }
 
