@@ -21,6 +21,7 @@ import { Report } from './report.mjs';
 const CHANNELS = Array.from({ length: 8 }, (_, i) => `price-${i + 1}`);
 const READY_MS = 60_000;
 const GOES_ON_MS = 30_000;
+const HEARD_MS = 45_000; // an SDK that hears nothing gives up its server after 35 s
 const SETTLE_MS = 90_000; // longer than a client needs to notice that a silent peer is gone
 const STEADY_POLLS = 3; // answers of 200 in a row, as one may come before a peer knows it slept
 const FRESH_MESSAGES = 300; // read back at each peer at the end
@@ -128,6 +129,15 @@ class Run {
     await until('every channel is published to', GOES_ON_MS, () => this.report.ackedSince(from));
   }
 
+  /** Every subscription has a message that came after @from. */
+  async heard(from) {
+    await until('every subscription goes on', HEARD_MS, () => {
+      const silent = this.report.silentSince(from);
+      if (silent.length === 0) return true;
+      throw new Error(`nothing since the fault: ${silent.join(', ')}`);
+    });
+  }
+
   nextKind() {
     if (this.bag.length === 0) this.bag = this.chance.shuffle(this.options.kinds);
     return this.bag.pop();
@@ -152,7 +162,8 @@ class Run {
 
   async one({ kind, harmed, lateMs }, alone) {
     const fault = possible(kind, this.options.can);
-    const memo = { owner: `f${++this.faults}` };
+    const number = ++this.faults;
+    const memo = { owner: `f${number}` };
     const ms = this.chance.range(...fault.ms);
     await sleep(lateMs);
     const names = harmed.map((peer) => peer.name);
@@ -163,7 +174,7 @@ class Run {
       const text = [kind, names.join(' '), memo.how, `for ${ms} ms`].filter(Boolean).join(' ');
       this.note('fault', text);
       for (const peer of harmed) peer.note(`--- fault: ${text}`);
-      this.report.text(`fault ${this.faults}: ${text}`);
+      this.report.text(`fault ${number}: ${text}`);
       // Beside another fault the majority may be elsewhere for a while: then only the verdict counts.
       if (fault.minority && alone) watches = harmed.map((peer) => new Minority(this, peer));
       await sleep(ms);
@@ -189,8 +200,12 @@ class Run {
     await this.allReady();
     const readyMs = now() - healed;
     await this.goesOn();
-    await sleep(this.chance.range(1000, 2000));
+    await this.heard(healed);
+    const calmMs = this.chance.range(1000, 2000);
+    await sleep(calmMs);
     this.report.end(readyMs);
+    this.clients.home();
+    await sleep(calmMs);
   }
 
   async settle() {
@@ -212,8 +227,11 @@ class Run {
 
   /** What newcomers at each peer get of the last messages must be what the others saw. */
   async fresh() {
-    for (const peer of this.peers) {
-      await Promise.all(CHANNELS.map((channel) => this.freshAt(peer, channel)));
+    for (const peer of this.peers.filter((one) => one.child !== undefined)) {
+      for (const channel of CHANNELS)
+        await this.freshAt(peer, channel).catch((error) =>
+          this.problem(`newcomer at ${peer.name}, ${channel}: ${error.message}`),
+        );
     }
   }
 

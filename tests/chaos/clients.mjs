@@ -61,11 +61,18 @@ export class Clients {
 
   subscribe() {
     const n = this.run.peers.length;
-    this.#worker('sdk', 'sdk', { count: 2 * n, each: SDK_EACH, rate: SDK_RATE });
-    this.#worker('sse', 'sse', { count: Math.max(2 * n, this.channels.length) });
+    this.movable = [
+      this.#worker('sdk', 'sdk', { count: 2 * n, each: SDK_EACH, rate: SDK_RATE }),
+      this.#worker('sse', 'sse', { count: Math.max(2 * n, this.channels.length) }),
+    ];
     for (let i = 0; i < n; i++) this.#toolSub(i);
     // Every subscription, so that the run can wait for all.
     this.expected = 2 * n * SDK_EACH + Math.max(2 * n, this.channels.length) + n;
+  }
+
+  /** Those that a fault drove away go back to the peer they began at. */
+  home() {
+    for (const child of this.movable) child.stdin.write('home\n');
   }
 
   publish() {

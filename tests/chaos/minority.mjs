@@ -42,10 +42,10 @@ export class Minority {
       const res = await this.peer.publish(body, PATIENCE_MS);
       const { result, error } = res.json();
       const ms = now() - begun;
+      // What was asked for in the cut may be taken, rightly, when it is over.
       if (result !== undefined && this.running) this.#broken('acknowledged a publish');
-      else if (error !== undefined && error.code !== TEMPORARY)
-        this.#broken(`refused with ${res.text}`);
-      else this.refusals.push(ms);
+      else if (error?.code === TEMPORARY) this.refusals.push(ms);
+      else if (error !== undefined) this.#broken(`refused with ${res.text}`);
       return;
     } catch (error) {
       text = error.message;

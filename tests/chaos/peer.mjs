@@ -47,7 +47,7 @@ export class Peer {
   start() {
     const words = this.run.net.words(this.port, dunlind, '--config', this.file);
     const stdio = ['ignore', this.log, this.log];
-    const child = spawn(words[0], words.slice(1), { stdio });
+    const child = spawn(words[0], words.slice(1), { stdio, cwd: this.run.dir });
     this.expectExit = false;
     this.paused = false;
     this.child = child;

@@ -96,6 +96,11 @@ export class Report {
     return this.clients.has(who);
   }
 
+  /** The subscriptions without a message since @from. */
+  silentSince(from) {
+    return [...this.lastPub].filter(([, t]) => t <= from).map(([key]) => key.replace('\n', ' '));
+  }
+
   subscriptions() {
     return this.subscribed.size;
   }

@@ -1,4 +1,5 @@
 // How a client process tells the run what it saw: a line of JSON an event, on stdout.
+import { createInterface } from 'node:readline';
 import { now } from './clock.mjs';
 
 /** @event: ack, sub, pub, gap, down, end or fault; see clients.mjs for the members. */
@@ -14,6 +15,11 @@ export function order(i) {
   const n = task.peers.length;
   const step = Math.floor(i / n) % 2 === 0 ? 1 : n - 1;
   return task.peers.map((_, k) => task.peers[(i + k * step) % n]);
+}
+
+/** The run sends a line of a word; @words has a function for each. */
+export function listen(words) {
+  createInterface({ input: process.stdin }).on('line', (line) => words[line]());
 }
 
 process.on('SIGTERM', () => process.exit(0));

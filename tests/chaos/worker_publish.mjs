@@ -4,7 +4,7 @@ import http from 'node:http';
 import { api } from '../e2e/lib/http.mjs';
 import { sleep } from '../e2e/lib/wait.mjs';
 import { now } from './clock.mjs';
-import { say, task } from './say.mjs';
+import { listen, say, task } from './say.mjs';
 
 const ANSWER_MS = 1500; // then another peer is asked
 const WAITING_MAX = 600; // messages without an answer; beyond it the rate falls
@@ -68,7 +68,9 @@ async function run() {
   process.exit(0);
 }
 
-process.stdin.on('data', () => {
-  stopping = true;
+listen({
+  stop() {
+    stopping = true;
+  },
 });
 run();

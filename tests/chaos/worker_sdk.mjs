@@ -3,7 +3,10 @@
 // publishes is never retried, and counts only if it was acknowledged.
 import { sdkClient } from '../e2e/lib/client.mjs';
 import { sleep } from '../e2e/lib/wait.mjs';
-import { order, say, task } from './say.mjs';
+import { listen, order, say, task } from './say.mjs';
+
+const clients = [];
+let moving = false; // the clients leave by themselves, to spread over the peers again
 
 const peerOf = (ws) => task.peers.find((peer) => peer.ws === ws)?.name;
 
@@ -47,11 +50,26 @@ for (let i = 0; i < task.count; i++) {
   const who = `sdk${i + 1}`;
   const client = sdkClient(order(i));
   client.on('connecting', ({ code, reason }) => say('down', { who, why: `${code} ${reason}` }));
-  client.on('disconnected', ({ code, reason }) =>
-    say('fault', { text: `${who}: disconnected for good: ${code} ${reason}` }),
-  );
+  client.on('disconnected', ({ code, reason }) => {
+    if (moving) say('down', { who, why: 'goes home' });
+    else say('fault', { text: `${who}: disconnected for good: ${code} ${reason}` });
+  });
   for (let k = 0; k < task.each; k++)
     subscribe(client, who, task.channels[(i + k) % task.channels.length]);
   client.connect();
   if (i === 0) publish(client, task.rate);
+  clients.push({ client, home: order(i)[0].ws });
 }
+
+listen({
+  home() {
+    moving = true;
+    for (const { client, home } of clients) {
+      if (client.state !== 'connected' || client.sockets.server === home) continue;
+      client.disconnect();
+      client.sockets.at = 0;
+      client.connect();
+    }
+    moving = false;
+  },
+});

@@ -2,7 +2,7 @@
 // Last-Event-ID. As every channel is busy, silence means that the peer is gone.
 import http from 'node:http';
 import { sleep } from '../e2e/lib/wait.mjs';
-import { order, say, task } from './say.mjs';
+import { listen, order, say, task } from './say.mjs';
 
 const SILENCE_MS = 5000;
 const AGAIN_MS = 50;
@@ -13,13 +13,21 @@ class Stream {
     this.channel = task.channels[i % task.channels.length];
     this.peers = order(i);
     this.lastId = undefined;
+    this.turn = 0;
   }
 
   async run() {
-    for (let turn = 0; ; turn++) {
-      await this.#once(this.peers[turn % this.peers.length]);
+    for (;;) {
+      await this.#once(this.peers[this.turn++ % this.peers.length]);
       await sleep(AGAIN_MS);
     }
+  }
+
+  /** Leaves by itself, to spread over the peers again. */
+  home() {
+    if (!this.begun || this.at === this.peers[0]) return;
+    this.turn = 0;
+    this.req.destroy();
   }
 
   /** One connection; resolves when it has ended. */
@@ -41,6 +49,8 @@ class Stream {
         res.on('error', () => {});
         res.on('close', () => this.#down(resolve, res.statusCode));
       });
+      this.req = req;
+      this.at = peer;
       req.setTimeout(SILENCE_MS, () => req.destroy());
       req.on('error', (error) => this.#down(resolve, error.message));
     });
@@ -81,4 +91,10 @@ class Stream {
   }
 }
 
-for (let i = 0; i < task.count; i++) new Stream(i).run();
+const streams = Array.from({ length: task.count }, (_, i) => new Stream(i));
+for (const stream of streams) stream.run();
+listen({
+  home() {
+    for (const stream of streams) stream.home();
+  },
+});
