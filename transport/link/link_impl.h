@@ -20,6 +20,7 @@ enum {
     LINK_WINDOWS_MAX = DUN_PEERS_MAX,     /* senders whose counters a plane remembers */
     LINK_RECONNECT_MS_MIN = 10,
     LINK_RECONNECT_MS_MAX = 500,
+    LINK_NEVER_MS = 24 * 3600 * 1000, /* no redial before the endpoint is long gone */
     LINK_DOWN_QUEUE_MAX = 64, /* packets kept for an unconnected peer: a fresh few, not a flood */
     LINK_DIAL_MS_MAX = 3000,  /* the kernel would try one SYN for two minutes */
     LINK_QUIET_MS = 50, /* from the last use of a connection to its close; see link_out.c (4) */
@@ -65,6 +66,8 @@ struct link_end {
     struct link *link;
     enum link_plane plane;
     nng_socket sock;
+    nng_dialer dialer;
+    atomic_bool spent;            /* its connection broke: not to be used again */
     atomic_bool up;               /* connected; set by NNG's callbacks */
     pthread_mutex_t lock;         /* guards closing, and on_lost runs under it */
     bool closing;                 /* by us: its end is no loss */

@@ -12,7 +12,12 @@
  *     already closed, nobody completes it, and NNG's one reaper thread, which
  *     every close and every redial of the process needs, waits for ever. So an
  *     endpoint is first retired (no more packets, none waiting), and closed
- *     LINK_QUIET_MS later. A connection the other side ends is not affected. */
+ *     LINK_QUIET_MS later. A connection the other side ends is not affected.
+ * (5) NNG 1.5.2 may put a connection that breaks while a send completes back on
+ *     its socket's list of ready ones, and free it there; the next connection or
+ *     send of that socket then writes to freed memory (its issue 1653). So a
+ *     socket serves one connection: once connected NNG is kept from dialling
+ *     again, and after a break the next packet opens a new endpoint. */
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "transport/link/link_err.h"
@@ -46,6 +51,13 @@ static void queue_set(struct link_end *e, int len)
     (void)rv; /* fails only when the socket is being closed, and the queue with it */
 }
 
+static void redial_never(struct link_end *e)
+{
+    int rv = nng_dialer_set_ms(e->dialer, NNG_OPT_RECONNMAXT, LINK_NEVER_MS);
+    if (rv == 0) rv = nng_dialer_set_ms(e->dialer, NNG_OPT_RECONNMINT, LINK_NEVER_MS);
+    (void)rv; /* fails only when the socket is being closed */
+}
+
 /* NNG thread: touches only the atomics of the endpoint and its socket. NNG calls
  * ADD_POST and REM_POST of one connection in this order, and dials the next
  * connection after REM_POST has returned. */
@@ -57,8 +69,10 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
         pthread_mutex_lock(&e->lock);
         if (!e->closing) queue_set(e, LINK_QUEUE_MAX);
         pthread_mutex_unlock(&e->lock);
+        redial_never(e);
         atomic_store(&e->up, true);
     } else if (ev == NNG_PIPE_EV_REM_POST && atomic_exchange(&e->up, false)) {
+        atomic_store(&e->spent, true);
         queue_set(e, 0); /* drops what waits */
         pthread_mutex_lock(&e->lock);
         if (!e->closing) {
@@ -72,9 +86,9 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 
 static dun_err dial(struct link_end *e, const char *url)
 {
-    nng_dialer dialer;
-    int rv = nng_dialer_create(&dialer, e->sock, url);
+    int rv = nng_dialer_create(&e->dialer, e->sock, url);
     if (rv != 0) return link_err(rv);
+    nng_dialer dialer = e->dialer;
     if ((rv = nng_dialer_set_ms(dialer, NNG_OPT_RECONNMINT, LINK_RECONNECT_MS_MIN)) != 0 ||
         (rv = nng_dialer_set_ms(dialer, NNG_OPT_RECONNMAXT, LINK_RECONNECT_MS_MAX)) != 0 ||
         (rv = nng_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true)) != 0 ||
@@ -197,7 +211,7 @@ dun_err link_out_get(struct link *l, enum link_plane plane, const char *addr, st
      * goes out several times a second and only from the core's thread. */
     if (l->retired != NULL && plane == LINK_GOSSIP) reap(l);
     struct link_end *e = find(l, plane, addr);
-    if (e != NULL && stuck(e)) {
+    if (e != NULL && (atomic_load(&e->spent) || stuck(e))) {
         retire(e);
         e = NULL;
     }
