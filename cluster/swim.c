@@ -244,29 +244,17 @@ uint32_t swim_count(const struct swim *s)
     return s->node_count;
 }
 
-static struct swim_member show(const struct swim_node *n)
-{
-    return (struct swim_member){
-        .name = n->name,
-        .addr = n->addr,
-        .meta = dun_slice(n->meta, n->meta_len),
-        .boot = n->claim.boot,
-        .incarnation = n->claim.incarnation,
-        .state = n->claim.state,
-    };
-}
-
 struct swim_member swim_member_at(const struct swim *s, uint32_t i)
 {
     DUN_ASSERT(i < s->node_count);
-    return show(s->nodes[i]);
+    return swim_view(s->nodes[i]);
 }
 
 bool swim_find(const struct swim *s, const char *name, struct swim_member *out)
 {
     const struct swim_node *n = swim_member_get(s, dun_slice_str(name));
     if (n == NULL) return false;
-    *out = show(n);
+    *out = swim_view(n);
     return true;
 }
 

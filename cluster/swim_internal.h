@@ -308,4 +308,7 @@ dun_err swim_wire_read(struct dun_slice bytes, struct swim_packet *out) DUN_MUST
  * accepted. */
 struct swim_entry swim_wire_next_entry(struct dun_slice *rest);
 
+/* A member as others may see it; pointers into the table. */
+struct swim_member swim_view(const struct swim_node *n);
+
 #endif

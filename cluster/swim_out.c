@@ -51,7 +51,7 @@ void swim_out_clear(struct swim *s)
     s->out.event_count = 0;
 }
 
-static struct swim_member view(const struct swim_node *n)
+struct swim_member swim_view(const struct swim_node *n)
 {
     return (struct swim_member){
         .name = n->name,
@@ -87,7 +87,7 @@ void swim_out_fill(struct swim *s)
         s->events_given = e;
         uint32_t i = s->out.event_count++;
         s->out.events[i].type = e->type;
-        s->out.events[i].member = view(&e->node);
+        s->out.events[i].member = swim_view(&e->node);
     }
 }
 
