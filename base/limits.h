@@ -56,6 +56,10 @@ enum {
                                   << 20, /* one history reply; a reader asks again after its last */
     DUN_CLIENT_COMMANDS_MAX = 256,       /* commands in flight of one client */
     DUN_CONNS_PER_WORKER_MAX = 1 << 20,
+    DUN_PING_S_MIN = 2,    /* faster, and pings are a load of their own */
+    DUN_PING_S_MAX = 3600, /* the server finds a dead client no sooner */
+    DUN_PING_S_DEFAULT = 25,
+    DUN_PONG_S_DEFAULT = 8, /* or just below a shorter ping interval */
 
     /* codecs */
     DUN_JSON_DEPTH_MAX = 64,     /* nesting; the validator keeps one bit a level */

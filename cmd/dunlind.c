@@ -162,6 +162,8 @@ static void loop_config_of(struct app *a, struct loop_config *lc)
     o->name = c->name;
     o->version = "dunlin " DUN_VERSION;
     o->insecure = c->insecure;
+    o->ping_s = (uint32_t)(c->ping_ms / 1000);
+    o->pong_s = (uint32_t)(c->pong_ms / 1000);
     o->api_key = c->api_key == NULL ? "" : c->api_key;
     if (c->token_secret != NULL)
         o->token_keys[o->token_key_count++] =

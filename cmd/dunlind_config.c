@@ -33,6 +33,9 @@ static const struct key keys[] = {
     {"client.advertise", ADDRESS, AT(client_advertise), 0, 0, NULL},
     {"client.allowed_origins", LIST, AT(origins), 0, CONFIG_LIST_MAX, NULL},
     {"client.insecure", BOOL, AT(insecure), 0, 0, NULL},
+    {"client.ping_interval", DURATION, AT(ping_ms), DUN_PING_S_MIN * 1000, DUN_PING_S_MAX * 1000,
+     NULL},
+    {"client.pong_timeout", DURATION, AT(pong_ms), 1000, DUN_PING_S_MAX * 1000, NULL},
     {"gossip.listen", ADDRESS, AT(gossip_listen), 0, 0, NULL},
     {"gossip.advertise", ADDRESS, AT(gossip_advertise), 0, 0, NULL},
     {"replication.listen", ADDRESS, AT(replication_listen), 0, 0, NULL},
@@ -325,8 +328,10 @@ dun_err config_read_environment(struct config *c, char *const *environ_, char *w
 
 void config_init(struct config *c)
 {
-    *c = (struct config){
-        .loss_timeout_ms = 60000, .max_inflight = DUN_INFLIGHT_MAX, .max_memory = 512ull << 20};
+    *c = (struct config){.loss_timeout_ms = 60000,
+                         .ping_ms = DUN_PING_S_DEFAULT * 1000,
+                         .max_inflight = DUN_INFLIGHT_MAX,
+                         .max_memory = 512ull << 20};
 }
 
 void config_deinit(struct config *c)
@@ -424,6 +429,30 @@ static dun_err check_voters(const struct config *c, char *why, size_t why_size)
     return DUN_OK;
 }
 
+static dun_err check_seconds(const char *key, uint64_t ms, char *why, size_t why_size)
+{
+    if (ms % 1000 == 0) return DUN_OK;
+    snprintf(why, why_size, "%s: %llums is not whole seconds, in which clients are told", key,
+             (unsigned long long)ms);
+    return DUN_E_CONFIG;
+}
+
+static dun_err finish_ping(struct config *c, char *why, size_t why_size)
+{
+    if (c->pong_ms == 0) {
+        c->pong_ms = DUN_PONG_S_DEFAULT * 1000;
+        if (c->pong_ms >= c->ping_ms) c->pong_ms = (c->ping_ms - 1) / 1000 * 1000;
+    }
+    dun_err e = check_seconds("client.ping_interval", c->ping_ms, why, why_size);
+    if (e == DUN_OK) e = check_seconds("client.pong_timeout", c->pong_ms, why, why_size);
+    if (e != DUN_OK || c->pong_ms < c->ping_ms) return e;
+    snprintf(why, why_size,
+             "client.pong_timeout: %llus is not below client.ping_interval, %llus; lower it, or "
+             "leave it out",
+             (unsigned long long)c->pong_ms / 1000, (unsigned long long)c->ping_ms / 1000);
+    return DUN_E_CONFIG;
+}
+
 static void set_default(char **text, const char *value)
 {
     if (*text == NULL) *text = dun_strdup(value);
@@ -442,6 +471,7 @@ dun_err config_finish(struct config *c, char *why, size_t why_size)
     }
     if (c->voters.count == 0) c->voters.at[c->voters.count++] = dun_strdup(c->name);
     dun_err e = check_voters(c, why, why_size);
+    if (e == DUN_OK) e = finish_ping(c, why, why_size);
     if (e == DUN_OK && c->key_file != NULL) e = read_key_file(c, why, why_size);
     if (e != DUN_OK) return e;
     if (config_namespace(c, "") == NULL) {

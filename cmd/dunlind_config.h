@@ -29,6 +29,7 @@ struct config {
     char *client_advertise, *gossip_advertise, *replication_advertise; /* NULL = by listen */
     char *api_key, *token_secret;                                      /* NULL = none */
     bool insecure;
+    uint64_t ping_ms, pong_ms; /* whole seconds when finished; pong 0 = not given */
     uint64_t loss_timeout_ms, max_inflight, max_memory, workers; /* workers 0 = one a core */
     struct store_namespace namespaces[DUN_NAMESPACES_MAX];
     uint32_t namespace_count;

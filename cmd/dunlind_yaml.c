@@ -54,7 +54,7 @@ struct raw {
         char *key_file, *loss_timeout;
     } cluster;
     struct raw_client {
-        char *listen, *advertise, *insecure;
+        char *listen, *advertise, *insecure, *ping_interval, *pong_timeout;
         char **allowed_origins;
         unsigned allowed_origins_count;
     } client;
@@ -90,8 +90,11 @@ static const cyaml_schema_field_t cluster_fields[] = {
     TEXT_AT("key_file", __typeof__(((struct raw *)0)->cluster), key_file),
     TEXT_AT("loss_timeout", __typeof__(((struct raw *)0)->cluster), loss_timeout), CYAML_FIELD_END};
 static const cyaml_schema_field_t client_fields[] = {
-    TEXT_FIELD(struct raw_client, listen), TEXT_FIELD(struct raw_client, advertise),
+    TEXT_FIELD(struct raw_client, listen),
+    TEXT_FIELD(struct raw_client, advertise),
     TEXT_FIELD(struct raw_client, insecure),
+    TEXT_FIELD(struct raw_client, ping_interval),
+    TEXT_FIELD(struct raw_client, pong_timeout),
     CYAML_FIELD_SEQUENCE("allowed_origins", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                          struct raw_client, allowed_origins, &text_entry, 0, CYAML_UNLIMITED),
     CYAML_FIELD_END};
@@ -299,6 +302,8 @@ static dun_err feed_all(struct feed *f, const struct raw *r)
     feed(f, "client.listen", r->client.listen);
     feed(f, "client.advertise", r->client.advertise);
     feed(f, "client.insecure", r->client.insecure);
+    feed(f, "client.ping_interval", r->client.ping_interval);
+    feed(f, "client.pong_timeout", r->client.pong_timeout);
     feed_list(f, "client.allowed_origins", r->client.allowed_origins,
               r->client.allowed_origins_count);
     feed(f, "gossip.listen", r->gossip.listen);

@@ -435,7 +435,8 @@ void client_session_lost(struct client_session *s, uint64_t now_ms)
 
 static uint64_t silence_ms(const struct client_session *s)
 {
-    return s->ping_ms == 0 ? UINT64_MAX : s->heard_ms + s->ping_ms + CLIENT_PING_GRACE_MS;
+    uint64_t grace = s->ping_ms < CLIENT_PING_GRACE_MS ? s->ping_ms : CLIENT_PING_GRACE_MS;
+    return s->ping_ms == 0 ? UINT64_MAX : s->heard_ms + s->ping_ms + grace;
 }
 
 static void tick_request(struct client_session *s, const struct client_request *r)

@@ -33,7 +33,7 @@ enum {
     CLIENT_MESSAGE_MAX = 32 << 20,     /* a recovered list: 300 full publications in one reply */
     CLIENT_HANDSHAKE_MS = 5000,        /* upgrade and connect together */
     CLIENT_REQUEST_MS = 5000,          /* as all SDKs */
-    CLIENT_PING_GRACE_MS = 10 * 1000,  /* silence beyond the ping interval */
+    CLIENT_PING_GRACE_MS = 10 * 1000,  /* silence beyond the ping interval, or a second one */
 };
 
 struct client_position {

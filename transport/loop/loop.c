@@ -108,8 +108,8 @@ dun_err loop_create(struct loop **out, const struct loop_config *c, char *why, s
     struct session_options *o = &l->config.session;
     o->group_count = c->group_count;
     o->worker_count = c->workers;
-    if (o->ping_s == 0) o->ping_s = 25;
-    if (o->pong_s == 0) o->pong_s = 8;
+    if (o->ping_s == 0) o->ping_s = DUN_PING_S_DEFAULT;
+    if (o->pong_s == 0) o->pong_s = DUN_PONG_S_DEFAULT;
     if (o->stale_s == 0) o->stale_s = 10;
     uint32_t conn_max = conn_max_of(c->workers);
     dun_err e = loop_listen(c->client_listen, c->workers, fds, l->client_addr, why, why_size);

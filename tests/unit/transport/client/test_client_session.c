@@ -374,6 +374,17 @@ static void pings_are_answered_and_silence_ends_the_connection(void **state)
     assert_false(f->s.end.terminal);
 }
 
+static void a_short_ping_interval_finds_a_dead_server_soon(void **state)
+{
+    struct fixture *f = *state;
+    become_ready(f, 1);
+    f->s.ping_ms = 3000; /* as a connect answer with "ping":3 sets it */
+    say(f, "{}");
+    assert_int_equal(client_session_deadline_ms(&f->s), f->now + 6000);
+    f->s.ping_ms = 0; /* the server does not ping */
+    assert_true(client_session_deadline_ms(&f->s) == UINT64_MAX);
+}
+
 static void publishes_get_exactly_one_answer(void **state)
 {
     struct fixture *f = *state;
@@ -524,6 +535,7 @@ int main(void)
         T(close_3014_forgets_the_position),
         T(a_refused_connect_is_final_unless_temporary),
         T(pings_are_answered_and_silence_ends_the_connection),
+        T(a_short_ping_interval_finds_a_dead_server_soon),
         T(publishes_get_exactly_one_answer),
         T(the_window_of_requests_is_bounded),
         T(a_subscribe_without_answer_drops_the_connection),
