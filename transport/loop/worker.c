@@ -366,6 +366,7 @@ static void begin_drain(struct worker *w)
     w->draining = true;
     stop_listening(w);
     w->hub.serving = false; /* no new clients; those here are spread over time */
+    w->hub.stopping = true;
     w->drain_each = w->hub.client_count / DRAIN_STEPS + 1;
     uv_timer_start(&w->drain, on_drain, 0, DRAIN_STEP_MS);
 }

@@ -50,7 +50,8 @@ struct session_options {
     const struct store_namespace *namespaces;
     uint32_t namespace_count;
     uint32_t group_count, worker_count;
-    uint32_t ping_s, pong_s, stale_s; /* 0 = 25, 8, 10 */
+    uint32_t ping_s, pong_s; /* 0 = DUN_PING_S_DEFAULT, DUN_PONG_S_DEFAULT */
+    uint32_t stale_s;        /* 0 = 10 */
 };
 
 struct session_publish {
@@ -110,7 +111,8 @@ struct session_hub {
     const struct store *store;
     struct session_ops ops;
     uint64_t now_ms, wall_ms;
-    bool serving; /* ready: clients may connect and publish */
+    bool serving;  /* ready: clients may connect and publish */
+    bool stopping; /* for good: each HTTP answer is the last of its connection */
     struct dun_prng prng;
     uint8_t hash_key[16];
 

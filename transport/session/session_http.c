@@ -30,6 +30,7 @@ void session_http_answer(struct session *s, int status, const char *content_type
 {
     struct session_http *http = http_of(s);
     struct dun_buf b = {0};
+    if (s->hub->stopping) http->keep_alive = false; /* the next request goes to another peer */
     http_write_response(&b, status, content_type, body, extra_headers, http->keep_alive,
                         http->head_only);
     session_out_copy(s, dun_buf_view(&b));

@@ -136,6 +136,33 @@ static void pipelined_requests_are_answered_in_order(void **state)
     fx_destroy(f);
 }
 
+static void a_stopping_peer_ends_each_connection_with_its_answer(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *waits = fx_client(f), *late = fx_client(f), *idle = fx_client(f);
+    request(waits, "POST /api/publish HTTP/1.1\r\n", "{\"channel\":\"a\",\"data\":1}", false);
+    f->hub.serving = false;
+    f->hub.stopping = true;
+    request(late, "POST /api/publish HTTP/1.1\r\n", "{\"channel\":\"a\",\"data\":2}", false);
+    const char *t = fx_http(late);
+    fx_has(t, "\"code\":100"); /* temporary, and not published */
+    fx_has(t, "Connection: close\r\n");
+    assert_int_equal(f->submit_count, 1);
+    assert_int_equal(late->s.phase, SESSION_FINISHING);
+    struct node_reply r = {.cookie = f->cookies[0], .seq = 7, .epoch = FX_EPOCH};
+    session_hub_replied(&f->hub, &r);
+    t = fx_http(waits);
+    fx_has(t, "{\"result\":{\"offset\":7,\"epoch\":\"abc\"}}");
+    fx_has(t, "Connection: close\r\n");
+    assert_int_equal(waits->s.phase, SESSION_FINISHING);
+    assert_int_equal(idle->s.phase, SESSION_OPEN); /* it may be asking just now */
+    fx_client_destroy(waits);
+    fx_client_destroy(late);
+    fx_client_destroy(idle);
+    fx_destroy(f);
+}
+
 static void skip_history_is_refused_and_nothing_published(void **state)
 {
     (void)state;
@@ -523,6 +550,7 @@ int main(void)
         cmocka_unit_test(metrics_are_as_prometheus_wants_them),
         cmocka_unit_test(a_head_over_the_limit_is_refused),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(a_stopping_peer_ends_each_connection_with_its_answer),
         cmocka_unit_test(skip_history_is_refused_and_nothing_published),
         cmocka_unit_test(a_broadcast_answers_for_each_channel),
         cmocka_unit_test(the_api_wants_its_key),

@@ -504,6 +504,33 @@ static void unready_peers_send_their_clients_away(void **state)
     fx_destroy(f);
 }
 
+static void a_short_ping_interval_is_kept(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    f->options.ping_s = 4;
+    f->options.pong_s = 2;
+    struct fx_client *c = fx_ws(f, false);
+    fx_say(c, "{\"id\":1,\"connect\":{}}");
+    fx_has(fx_text(c), "\"ping\":4,\"pong\":true");
+    int pings = 0, silent_s = 0;
+    for (int i = 0; i < 41; i++) {
+        fx_time(f, 1000);
+        if (strcmp(fx_text(c), "{}") != 0) continue;
+        pings++;
+        fx_say(c, "{}");
+    }
+    assert_in_range(pings, 9, 11);
+    while (strstr(fx_text(c), "{}") == NULL)
+        fx_time(f, 1000);
+    for (; c->s.phase == SESSION_OPEN; silent_s++)
+        fx_time(f, 1000);
+    assert_int_equal(silent_s, 2);
+    fx_has(fx_text(c), "close 3012 no pong");
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
 static void draining_is_spread(void **state)
 {
     (void)state;
@@ -982,6 +1009,7 @@ int main(void)
         cmocka_unit_test(the_commands_before_connect_and_the_channels_are_bounded),
         cmocka_unit_test(silent_clients_are_found),
         cmocka_unit_test(unready_peers_send_their_clients_away),
+        cmocka_unit_test(a_short_ping_interval_is_kept),
         cmocka_unit_test(draining_is_spread),
         cmocka_unit_test(a_drain_waits_for_answers),
         cmocka_unit_test(a_client_that_asks_and_does_not_read_is_bounded),
