@@ -13,12 +13,17 @@ enum { RETRY_US_MAX = 300000, ANSWER_SLACK_MS = 2500 };
 
 void sim_attempt_data(const struct sim *s, uint32_t attempt, struct dun_buf *out)
 {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"
+                                  "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
     const struct sim_attempt *a = &s->attempts[attempt];
     dun_buf_printf(out, "\"%u.%u.", a->publish, attempt);
     /* Size from the number alone: the data must replay. */
     uint32_t pad = s->o.data_bytes_max == 0 ? 0 : attempt * 2654435761u % s->o.data_bytes_max;
-    for (uint32_t i = 0; i < pad; i++)
-        dun_buf_byte(out, (uint8_t)('a' + i % 26));
+    dun_buf_reserve(out, pad + 1);
+    for (uint32_t n; pad > 0; pad -= n) {
+        n = pad < sizeof letters - 1 ? pad : (uint32_t)sizeof letters - 1;
+        dun_buf_add(out, letters, n);
+    }
     dun_buf_byte(out, '"');
 }
 
