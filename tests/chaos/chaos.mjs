@@ -3,7 +3,7 @@
 // (2) A fault begins only when every peer is ready and every channel is published to.
 // (3) The verdict is the checker's, from what clients saw; what else was promised is in "broken".
 import { execFileSync } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { dunlin } from '../e2e/lib/env.mjs';
@@ -16,6 +16,7 @@ import { FAULTS, possible } from './faults.mjs';
 import { Minority } from './minority.mjs';
 import { Net } from './net.mjs';
 import { API_HEADERS, Peer } from './peer.mjs';
+import { recordOf } from './record.mjs';
 import { Report } from './report.mjs';
 
 const CHANNELS = Array.from({ length: 8 }, (_, i) => `price-${i + 1}`);
@@ -37,9 +38,11 @@ class Run {
     this.checker = new Checker();
     this.report = new Report(CHANNELS, options.json);
     this.notes = createWriteStream(join(options.dir, 'run.log'));
-    this.lagMs = 0; // the longest our own loop stood still: what part of a figure is ours
+    this.lagMs = 0; // the longest our own loop stood still since the faults began
+    this.roundLagMs = 0; // and in this round: what part of a figure may be ours
     this.bag = [];
     this.faults = 0;
+    this.faultMs = 0; // from the first fault to the end of the last round
     this.lastHarmed = new Set(); // names
   }
 
@@ -56,7 +59,8 @@ class Run {
   watchLag() {
     let last = now();
     setInterval(() => {
-      this.lagMs = Math.max(this.lagMs, now() - last - 20);
+      this.roundLagMs = Math.max(this.roundLagMs, now() - last - 20);
+      this.lagMs = Math.max(this.lagMs, this.roundLagMs);
       last = now();
     }, 20).unref();
   }
@@ -77,10 +81,11 @@ class Run {
     } else if (e === 'at') {
       if (!this.report.knows(who)) this.checker.subscribed(who, channel, event);
       this.report.up(who, channel, event.peer, t);
-    } else if (e === 'gap') this.checker.gap(who, channel, event);
+    } else if (e === 'read') this.checker.read(who, channel, event);
+    else if (e === 'gap') this.checker.gap(who, channel, event);
     else if (e === 'down') this.report.down(who);
     else if (e === 'fault') this.problem(event.text);
-    if (e !== 'pub' && e !== 'ack') this.note('client', JSON.stringify(event));
+    if (e !== 'pub' && e !== 'ack' && e !== 'read') this.note('client', JSON.stringify(event));
   }
 
   async start() {
@@ -190,10 +195,13 @@ class Run {
   }
 
   async round() {
+    this.roundLagMs = 0;
     const plan = this.plan();
     this.lastHarmed = new Set(plan.flatMap((part) => part.harmed.map((peer) => peer.name)));
-    const kind = plan.map((p) => p.kind).join('+');
+    const kinds = new Set(plan.map((part) => part.kind));
+    const kind = kinds.size === 1 ? plan[0].kind : 'two kinds';
     this.report.begin(kind);
+    this.checker.during = kind;
     await Promise.all(plan.map((part) => this.one(part, plan.length === 1)));
     this.report.healed();
     const healed = now();
@@ -204,12 +212,13 @@ class Run {
     const calmMs = this.chance.range(1000, 2000);
     await sleep(calmMs);
     this.report.end(readyMs);
+    this.checker.during = 'at rest';
     this.clients.home();
     await sleep(calmMs);
   }
 
   async settle() {
-    await this.clients.stopPublishing();
+    await this.clients.quiet();
     try {
       await until('every client has everything', SETTLE_MS, () => {
         const behind = this.checker.behind();
@@ -253,9 +262,10 @@ class Run {
   }
 
   async go() {
-    this.watchLag();
     await this.start();
-    const end = now() + this.options.minutes * 60_000;
+    this.watchLag();
+    const begun = now();
+    const end = begun + this.options.minutes * 60_000;
     this.report.text(`${this.peers.length} peers are ready, seed ${this.options.seed}`);
     while (now() < end) {
       try {
@@ -265,6 +275,7 @@ class Run {
         return;
       } finally {
         this.report.end(undefined);
+        this.faultMs = now() - begun;
       }
     }
   }
@@ -302,6 +313,8 @@ function options() {
       minutes: { type: 'string', default: '2' },
       seed: string,
       rate: { type: 'string', default: '160' },
+      slack: { type: 'string', default: '0' },
+      record: string,
       only: { type: 'string', multiple: true },
       json: { type: 'boolean', default: false },
       'list-faults': { type: 'boolean', default: false },
@@ -311,13 +324,15 @@ function options() {
   const minutes = Number(values.minutes);
   const rate = Number(values.rate);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed);
+  const slackMs = Number(values.slack);
+  if (!(slackMs >= 0 && slackMs <= 60_000)) usage('--slack is 0 to 60000.');
   if (peers !== 3 && peers !== 5) usage('--peers is 3 or 5.');
   if (!(minutes > 0 && minutes <= 24 * 60)) usage('--minutes is over 0 and at most 1440.');
   if (!(rate >= 8 && rate <= 2000)) usage('--rate is 8 to 2000.');
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) usage('--seed is a number below 2^32.');
   for (const kind of values.only ?? [])
     if (FAULTS[kind] === undefined) usage(`no fault ${kind}; see --list-faults.`);
-  return { ...values, peers, minutes, rate, seed };
+  return { ...values, peers, minutes, rate, seed, slackMs };
 }
 
 /** The kinds of this run; what the kernel cannot do is said. */
@@ -349,6 +364,7 @@ try {
   await run.go();
   await run.settle();
   status = run.report.print(run) ? 0 : 1;
+  if (run.options.record !== undefined) writeFileSync(run.options.record, recordOf(run));
 } catch (error) {
   console.error(`scripts/chaos: ${error.stack}`);
 }

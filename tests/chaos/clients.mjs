@@ -1,20 +1,24 @@
 // The clients of a run, each kind on a machine of its own, and what they say.
 // Events, whatever the kind: ack {channel, id, offset?, epoch?}; sub {who, channel, peer, epoch,
 // offset, recovered}; pub {who, channel, epoch?, offset, id}; gap {who, channel, from, to};
-// down {who, why}; fault {text}; end {}. All carry t, the machine's clock.
+// read {who, channel, peer, epoch, offset, after, limit, pubs}; down {who, why}; fault {text};
+// end {}: nothing new will be published, nor read. All carry t, the machine's clock.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
 import { dunlin } from '../e2e/lib/env.mjs';
 import { sleep } from '../e2e/lib/wait.mjs';
 import { now } from './clock.mjs';
+import { NETWORK } from './config.mjs';
 import { API_HEADERS, API_KEY } from './peer.mjs';
 
 const SDK_EACH = 4; // channels of one SDK client
 const SDK_RATE = 5; // messages a second
+const READERS = 2;
+const READ_EVERY_MS = 40; // of each
 const TOOL_EVERY_MS = 500; // between two `dunlin pub`
 const TOOL_GIVE_UP_MS = 60_000;
-const MACHINES = { publish: 101, sdk: 102, sse: 103, tool: 104 };
+const MACHINES = { publish: 21, sdk: 22, sse: 23, tool: 24, read: 25 }; // last byte of the address
 
 export class Clients {
   /** @on: called with each event. */
@@ -28,7 +32,7 @@ export class Clients {
   }
 
   machines() {
-    for (const [name, last] of Object.entries(MACHINES)) this.run.net.add(name, `10.0.0.${last}`);
+    for (const [name, last] of Object.entries(MACHINES)) this.run.net.add(name, `${NETWORK}.${last}`);
   }
 
   #spawn(machine, words, stdin = 'ignore') {
@@ -50,10 +54,17 @@ export class Clients {
     const peers = this.run.peers.map(({ name: n, url, ws }) => ({ name: n, url, ws }));
     const text = JSON.stringify({ peers, channels: this.channels, ...task });
     const child = this.#spawn(machine, [process.execPath, file, text], 'pipe');
-    createInterface({ input: child.stdout }).on('line', (line) => this.on(JSON.parse(line)));
+    child.quiet = new Promise((resolve) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const event = JSON.parse(line);
+        this.on(event);
+        if (event.e === 'end') resolve();
+      });
+      child.once('close', resolve);
+    });
     createInterface({ input: child.stderr }).on('line', (line) => this.run.note(name, line));
     child.done.then((status) => {
-      if (!this.stopping && child !== this.publisher)
+      if (!this.stopping)
         this.run.problem(`the ${name} clients ended: ${status}`);
     });
     return child;
@@ -61,10 +72,11 @@ export class Clients {
 
   subscribe() {
     const n = this.run.peers.length;
-    this.movable = [
-      this.#worker('sdk', 'sdk', { count: 2 * n, each: SDK_EACH, rate: SDK_RATE }),
-      this.#worker('sse', 'sse', { count: Math.max(2 * n, this.channels.length) }),
-    ];
+    const sdk = this.#worker('sdk', 'sdk', { count: 2 * n, each: SDK_EACH, rate: SDK_RATE });
+    const sse = this.#worker('sse', 'sse', { count: Math.max(2 * n, this.channels.length) });
+    const reading = { count: READERS, everyMs: READ_EVERY_MS, headers: API_HEADERS };
+    this.movable = [sdk, sse];
+    this.quietable = [sdk, this.#worker('read', 'read', reading)];
     for (let i = 0; i < n; i++) this.#toolSub(i);
     // Every subscription, so that the run can wait for all.
     this.expected = 2 * n * SDK_EACH + Math.max(2 * n, this.channels.length) + n;
@@ -76,14 +88,16 @@ export class Clients {
   }
 
   publish() {
-    this.publisher = this.#worker('publish', 'publish', { rate: this.rate, headers: API_HEADERS });
+    const publishing = { rate: this.rate, headers: API_HEADERS };
+    this.quietable.push(this.#worker('publish', 'publish', publishing));
     this.tool = this.#toolPubs();
   }
 
-  async stopPublishing() {
+  /** Resolves when nobody publishes or reads any more; the subscribers stay. */
+  async quiet() {
     this.stoppingTool = true;
-    this.publisher.stdin.end('stop\n');
-    await Promise.all([this.publisher.done, this.tool]);
+    for (const child of this.quietable) child.stdin.write('quiet\n');
+    await Promise.all([...this.quietable.map((child) => child.quiet), this.tool]);
   }
 
   stop() {

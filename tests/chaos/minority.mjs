@@ -15,7 +15,7 @@ export class Minority {
     this.peer = peer;
     this.at = now();
     this.running = true;
-    this.asked = [];
+    this.waiting = new Map(); // number of a publish -> when it was asked for
     this.refusals = []; // ms each
     this.unreadyMs = undefined;
     this.n = 0;
@@ -24,7 +24,7 @@ export class Minority {
 
   async #watch() {
     while (this.running) {
-      this.asked.push(this.#publish(this.n++));
+      this.#publish(this.n++);
       const status = await this.peer.readyStatus();
       if (status === 503) this.unreadyMs ??= now() - this.at;
       await sleep(EVERY_MS);
@@ -33,6 +33,7 @@ export class Minority {
 
   async #publish(n) {
     const begun = now();
+    this.waiting.set(n, begun);
     const body = {
       channel: `cut-${this.peer.name}`,
       data: { id: `cut-${this.peer.name}-${Math.round(this.at)}-${n}` },
@@ -49,6 +50,8 @@ export class Minority {
       return;
     } catch (error) {
       text = error.message;
+    } finally {
+      this.waiting.delete(n);
     }
     if (this.running) this.#broken(`gave no answer to a publish: ${text}`);
   }
@@ -61,9 +64,12 @@ export class Minority {
   /** Judged just before the cut is healed; @here: clients still connected to it. */
   async stop(here) {
     this.running = false;
-    const slow = this.refusals.filter((ms) => ms > REFUSES_MS + this.run.lagMs);
+    const limit = REFUSES_MS + this.run.options.slackMs + this.run.roundLagMs;
+    const ages = [...this.waiting.values()].map((begun) => now() - begun);
+    const slow = [...this.refusals, ...ages].filter((ms) => ms > limit);
     if (slow.length > 0)
-      this.#broken(`took ${slow.map((ms) => ms.toFixed(0)).join(', ')} ms to refuse publishes`);
+      this.#broken(`took ${slow.map((ms) => ms.toFixed(0)).join(', ')} ms and more to refuse publishes`);
+    if (this.refusals.length === 0) this.#broken('refused no publish');
     if (this.unreadyMs === undefined) this.#broken('never said 503 at /readyz');
     if (here.length > 0) this.#broken(`kept its clients ${here.join(', ')}`);
     await this.done;

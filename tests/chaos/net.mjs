@@ -5,6 +5,7 @@
 //     network: neither side is told. All rules are replaced in one transaction.
 // (3) Queues (netem, tbf) sit on the peer's own link: what the peer sends is shaped.
 import { execFileSync } from 'node:child_process';
+import { NETWORK } from './config.mjs';
 
 const run = (program, args, input) =>
   execFileSync(program, args, { input, stdio: ['pipe', 'pipe', 'pipe'], encoding: 'utf8' });
@@ -57,7 +58,7 @@ export class Net {
 
   start() {
     run('ip', ['link', 'add', 'br0', 'type', 'bridge']);
-    run('ip', ['addr', 'add', '10.0.0.1/24', 'dev', 'br0']);
+    run('ip', ['addr', 'add', `${NETWORK}.1/24`, 'dev', 'br0']);
     run('ip', ['link', 'set', 'br0', 'up']);
   }
 
@@ -138,7 +139,7 @@ export class Net {
   duplicate(name, thousandths) {
     const text =
       'table ip chaosdup {\nchain c {\ntype filter hook output priority 0; policy accept;\n' +
-      `ip daddr 10.0.0.0/24 numgen random mod 1000 < ${thousandths} dup to ip daddr\n}\n}\n`;
+      `ip daddr ${NETWORK}.0/24 numgen random mod 1000 < ${thousandths} dup to ip daddr\n}\n}\n`;
     run('nsenter', [`--net=/run/netns/${this.space(name)}`, 'nft', '-f', '-'], text);
     this.duplicated.add(name);
   }

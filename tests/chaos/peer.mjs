@@ -1,7 +1,9 @@
-// A peer: dunlind on a machine of its own, with a configuration file as an operator would write it.
+// A peer: dunlind on a machine of its own, with the address and the configuration file of a machine
+// of deploy/vagrant. What the machines do not share there comes by the environment, as secrets do.
 import { spawn } from 'node:child_process';
-import { openSync, writeFileSync, writeSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { addressOf, fileOf } from './config.mjs';
 import { dunlind } from '../e2e/lib/env.mjs';
 import { api, request } from '../e2e/lib/http.mjs';
 
@@ -13,7 +15,7 @@ export class Peer {
     this.run = run;
     this.name = `n${index + 1}`;
     this.port = this.name; // of the bridge
-    this.address = `10.0.0.${11 + index}`;
+    this.address = addressOf(index);
     this.url = `http://${this.address}:8000`;
     this.ws = `ws://${this.address}:8000/connection/websocket`;
     this.logFile = join(run.dir, `${this.name}.log`);
@@ -25,29 +27,19 @@ export class Peer {
   }
 
   configure(peers) {
-    const names = peers.map((peer) => peer.name).join(', ');
-    const join_ = peers.map((peer) => `${peer.address}:7946`).join(', ');
-    this.file = join(this.run.dir, `${this.name}.yaml`);
-    writeFileSync(
-      this.file,
-      `name: ${this.name}\n` +
-        `voters: [${names}]\n` +
-        `join: [${join_}]\n` +
-        `cluster: {key_file: ${join(this.run.dir, 'cluster.key')}}\n` +
-        'client: {listen: 0.0.0.0:8000, insecure: true}\n' +
-        `gossip: {listen: ${this.address}:7946}\n` +
-        `replication: {listen: ${this.address}:7947}\n` +
-        `api: {key: "${API_KEY}"}\n` +
-        'workers: 1\n' +
-        'namespaces:\n' +
-        '  - {name: "", history_size: 20000, history_ttl: 1h, force_recovery: true}\n',
-    );
+    const names = peers.map((peer) => peer.name);
+    this.file = fileOf(this.name, names, this.run.dir);
   }
 
   start() {
     const words = this.run.net.words(this.port, dunlind, '--config', this.file);
     const stdio = ['ignore', this.log, this.log];
-    const child = spawn(words[0], words.slice(1), { stdio, cwd: this.run.dir });
+    const env = {
+      ...process.env,
+      DUNLIN_API_KEY: API_KEY,
+      DUNLIN_CLUSTER_KEY_FILE: join(this.run.dir, 'cluster.key'), // our machines share one /etc
+    };
+    const child = spawn(words[0], words.slice(1), { stdio, cwd: this.run.dir, env });
     this.expectExit = false;
     this.paused = false;
     this.child = child;

@@ -19,10 +19,24 @@ class Kind {
 }
 
 const ms = (value) => (value === null ? '-' : String(value));
-const spread = (values) => {
-  const { p50, p90, p99, max } = quantiles(values);
-  return `${ms(p50)}/${ms(p90)}/${ms(p99)}/${ms(max)}`;
-};
+
+/** p50/p90/p99/max of a record's figure. */
+export const spread = ({ p50, p90, p99, max }) => [p50, p90, p99, max].map(ms).join('/');
+
+function inWords(record) {
+  const { fault, rounds, resume_ms, refusal_ms, unready_ms } = record;
+  const { lost, duplicated, reordered } = record;
+  return (
+    `${fault.padEnd(10)} ${String(rounds).padStart(3)} times: ` +
+    `publishing gap ${spread(record.publish_gap_ms)}, ` +
+    `after it ${spread(record.publish_gap_after_ms)}; ` +
+    `${resume_ms.clients} clients resumed in ${spread(resume_ms)}; ` +
+    `stall ${spread(record.stall_ms)}; ready after ${spread(record.ready_ms)}` +
+    (refusal_ms ? `; refused in ${spread(refusal_ms)}` : '') +
+    (unready_ms ? `; 503 after ${spread(unready_ms)}` : '') +
+    `; lost ${lost}, duplicated ${duplicated}, reordered ${reordered}`
+  );
+}
 
 export class Report {
   constructor(channels, json) {
@@ -150,44 +164,35 @@ export class Report {
     );
   }
 
-  #kinds() {
-    if (!this.json) console.log('\nby kind of fault, ms as p50/p90/p99/max:');
-    for (const [name, kind] of [...this.kinds].sort()) {
-      const { rounds, gaps, returns, resumes, stalls, ready, refusals, unready } = kind;
-      if (this.json) {
-        const record = { fault: name, rounds, publish_gap_ms: quantiles(gaps) };
-        record.publish_gap_after_ms = quantiles(returns);
-        record.resume_ms = { ...quantiles(resumes), clients: resumes.length };
-        record.stall_ms = quantiles(stalls);
-        record.ready_ms = quantiles(ready);
-        if (refusals.length > 0) record.refusal_ms = quantiles(refusals);
-        if (unready.length > 0) record.unready_ms = quantiles(unready);
-        console.log(JSON.stringify(record));
-        continue;
-      }
-      console.log(
-        `${name.padEnd(10)} ${String(rounds).padStart(3)} times: publishing gap ${spread(gaps)}, ` +
-          `after it ${spread(returns)}; ${resumes.length} clients resumed in ${spread(resumes)}; ` +
-          `stall ${spread(stalls)}; ready after ${spread(ready)}` +
-          (refusals.length > 0 ? `; refused in ${spread(refusals)}` : '') +
-          (unready.length > 0 ? `; 503 after ${spread(unready)}` : ''),
-      );
-    }
+  /** A record a kind of fault: figures in ms, and what @checker found while it went on. */
+  records(checker) {
+    return [...new Set([...this.kinds.keys(), ...checker.byKind.keys()])].sort().map((name) => {
+      const { rounds, gaps, returns, resumes, stalls, ready, refusals, unready } =
+        this.kinds.get(name) ?? new Kind();
+      return {
+        fault: name,
+        rounds,
+        publish_gap_ms: quantiles(gaps),
+        publish_gap_after_ms: quantiles(returns),
+        resume_ms: { ...quantiles(resumes), clients: resumes.length },
+        stall_ms: quantiles(stalls),
+        ready_ms: quantiles(ready),
+        ...(refusals.length > 0 && { refusal_ms: quantiles(refusals) }),
+        ...(unready.length > 0 && { unready_ms: quantiles(unready) }),
+        lost: 0,
+        duplicated: 0,
+        reordered: 0,
+        ...checker.byKind.get(name),
+      };
+    });
   }
 
-  /** Prints the sum; true if every promise was kept. */
-  print({ checker, broken, options, lagMs }) {
-    this.#kinds();
+  /** The sum of it, in the order of the words that the last line is to begin with. */
+  sum({ checker, broken, options, faultMs }) {
     const all = [...this.kinds.values()];
     const few = ({ p50, p99, max }) => ({ p50, p99, max });
     const { lost, duplicated, reordered } = checker;
-    for (const line of checker.problems) this.text(line, { problem: line });
-    if (this.json) for (const line of broken) console.log(JSON.stringify({ broken: line }));
-    this.text(
-      `\n${checker.deliveredCount} deliveries, ${checker.gapsTold} gaps told; ` +
-        `our own loop stood still for up to ${lagMs.toFixed(0)} ms`,
-    );
-    const sum = {
+    return {
       faults: this.faults,
       acked: checker.ackedCount,
       lost,
@@ -197,11 +202,30 @@ export class Report {
       resume_ms: few(quantiles(all.flatMap((kind) => kind.resumes))),
       delivered: checker.deliveredCount,
       gaps_told: checker.gapsTold,
+      reads: checker.readCount,
+      reads_behind: checker.staleReads,
+      reads_behind_max: checker.stalest,
       broken: broken.length,
       peers: options.peers,
+      minutes: Number((faultMs / 60_000).toFixed(1)),
       seed: options.seed,
     };
+  }
+
+  /** Prints everything; true if every promise was kept. */
+  print(run) {
+    const { checker, broken, lagMs } = run;
+    const sum = this.sum(run);
+    this.text('\nby kind of fault, ms as p50/p90/p99/max:');
+    for (const record of this.records(checker)) this.text(inWords(record), record);
+    for (const line of checker.problems) this.text(line, { problem: line });
+    if (this.json) for (const line of broken) console.log(JSON.stringify({ broken: line }));
+    this.text(
+      `\n${sum.delivered} deliveries, ${sum.gaps_told} gaps told; ${sum.reads} reads, ` +
+        `${sum.reads_behind} of them at a peer up to ${sum.reads_behind_max} messages behind; ` +
+        `our own loop stood still for up to ${lagMs.toFixed(0)} ms`,
+    );
     console.log(JSON.stringify(sum));
-    return lost + duplicated + reordered + broken.length === 0;
+    return sum.lost + sum.duplicated + sum.reordered + sum.broken === 0;
   }
 }

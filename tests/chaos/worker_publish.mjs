@@ -65,11 +65,10 @@ async function run() {
   }
   while (waiting > 0) await sleep(10);
   say('end', {});
-  process.exit(0);
 }
 
 listen({
-  stop() {
+  quiet() {
     stopping = true;
   },
 });

@@ -6,6 +6,7 @@ import { sleep } from '../e2e/lib/wait.mjs';
 import { listen, order, say, task } from './say.mjs';
 
 const clients = [];
+let stopping = false; // no more publishing
 let moving = false; // the clients leave by themselves, to spread over the peers again
 
 const peerOf = (ws) => task.peers.find((peer) => peer.ws === ws)?.name;
@@ -34,16 +35,23 @@ function subscribe(client, who, channel) {
 }
 
 async function publish(client, rate) {
-  for (let n = 0; ; n++) {
+  const answers = new Set();
+  for (let n = 0; !stopping; n++) {
     await sleep(1000 / rate);
     const channel = task.channels[n % task.channels.length];
     const id = `sdk-${n}`;
     if (client.state !== 'connected') continue;
-    client.publish(channel, { id }).then(
-      () => say('ack', { channel, id }),
-      () => {}, // refused or unknown: then nothing was promised
-    );
+    const answer = client
+      .publish(channel, { id })
+      .then(
+        () => say('ack', { channel, id }),
+        () => {}, // refused or unknown: then nothing was promised
+      )
+      .finally(() => answers.delete(answer));
+    answers.add(answer);
   }
+  await Promise.all(answers);
+  say('end', {});
 }
 
 for (let i = 0; i < task.count; i++) {
@@ -62,6 +70,9 @@ for (let i = 0; i < task.count; i++) {
 }
 
 listen({
+  quiet() {
+    stopping = true;
+  },
   home() {
     moving = true;
     for (const { client, home } of clients) {
