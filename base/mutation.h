@@ -3,7 +3,8 @@
  * rule the guarantees rest on; tests/sim must find every one of them.
  * Normal builds: DUN_MUTATE() is the constant 0 and the branch vanishes. Only
  * the simulator compiles cluster/ and store/ a second time with
- * DUN_SIM_MUTATIONS, where one fault can be switched on per process. */
+ * DUN_SIM_MUTATIONS, where one fault can be switched on per process. A coverage
+ * build measures the code that ships, so there they are off for good. */
 #ifndef DUN_BASE_MUTATION_H
 #define DUN_BASE_MUTATION_H
 
@@ -27,7 +28,7 @@
 enum dun_mutation_id { MUTATION_NONE, DUN_MUTATION_MAP(X) MUTATION_COUNT };
 #undef X
 
-#ifdef DUN_SIM_MUTATIONS
+#if defined(DUN_SIM_MUTATIONS) && !defined(DUN_COVERAGE)
 extern int dun_mutation; /* set once by tests/sim before the first step */
 #define DUN_MUTATE(m) (dun_mutation == (int)(m))
 #else

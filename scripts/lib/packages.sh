@@ -13,8 +13,8 @@ packages_build=(
 
 # gcc brings its own sanitizer runtimes; clang's are for fuzzing and a second opinion.
 packages_test=(
-    clang clang-format libclang-rt-14-dev shellcheck spin
-    curl iproute2 netcat-openbsd python3 procps util-linux
+    clang clang-format libclang-rt-14-dev gcovr shellcheck spin
+    curl iproute2 netcat-openbsd nftables python3 procps util-linux
 )
 
 packages_die() {
@@ -40,7 +40,7 @@ packages_test_here() {
     local p
     for p in "${packages_test[@]}"; do
         case $p in
-        clang | clang-format | shellcheck | spin | curl | python3)
+        clang | clang-format | gcovr | shellcheck | spin | curl | python3)
             command -v "$p" >/dev/null && continue
             ;;
         esac
