@@ -105,9 +105,13 @@ static void write_index(const struct session_hub *h, const struct session_status
                    "</html>\n");
 }
 
-static void write_ready(const struct session_status *st, struct dun_buf *b)
+/* Name and boot id show which peer answers, and whether it is the life that was meant. */
+static void write_ready(const struct session_hub *h, const struct session_status *st,
+                        struct dun_buf *b)
 {
-    dun_buf_printf(b, "{\"ready\":%s", st->ready ? "true" : "false");
+    dun_buf_printf(b, "{\"ready\":%s,\"name\":", st->ready ? "true" : "false");
+    json_write_string(b, dun_slice_str(h->options->name));
+    dun_buf_printf(b, ",\"boot\":%llu", (unsigned long long)st->node.boot);
     if (!st->ready) {
         dun_buf_str(b, ",\"reason\":");
         json_write_string(b, dun_slice_str(st->reason));
@@ -132,7 +136,7 @@ void session_pages(struct session *s, const struct http_request *req)
     } else if (dun_slice_is(req->path, "/readyz")) {
         h->ops.status(h->ops.ctx, &st);
         if (!st.ready) status = 503;
-        write_ready(&st, b);
+        write_ready(h, &st, b);
     } else if (dun_slice_is(req->path, "/metrics")) {
         h->ops.status(h->ops.ctx, &st);
         type = "text/plain; version=0.0.4; charset=utf-8";

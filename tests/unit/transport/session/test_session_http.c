@@ -23,7 +23,7 @@ static void requests_have_their_status(void **state)
         const char *head, *body, *want;
     } t[] = {
         {"GET /healthz HTTP/1.1\r\n", NULL, "HTTP/1.1 200 "},
-        {"GET /readyz HTTP/1.1\r\n", NULL, "{\"ready\":true"},
+        {"GET /readyz HTTP/1.1\r\n", NULL, "{\"ready\":true,\"name\":\"n1\",\"boot\":"},
         {"GET /metrics HTTP/1.1\r\n", NULL, "\ndunlin_ready 1\n"},
         {"GET / HTTP/1.1\r\n", NULL, "Dunlin n1"},
         {"GET /nothing HTTP/1.1\r\n", NULL, "HTTP/1.1 404 "},
