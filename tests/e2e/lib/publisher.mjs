@@ -115,8 +115,9 @@ export class Publisher {
     this.epochs.get(channel).add(epoch);
   }
 
-  /** The longest time without an acknowledgement that begins within [from, to]: of any channel, and
-   *  of the worst channel. Ask when publishing is over, so that every silence has its end. */
+  /** The longest time without an acknowledgement that begins within [from, to]: of any channel, of
+   *  the worst channel, and of each. Ask when publishing is over, so that every silence has its
+   *  end. */
   gaps(from, to) {
     const longest = (acks) => {
       let last = from;
@@ -129,9 +130,7 @@ export class Publisher {
       }
       return last > to ? gap : Math.max(gap, to - last);
     };
-    const worst = Math.max(
-      ...this.channels.map((c) => longest(this.acks.filter((ack) => ack.channel === c))),
-    );
-    return { any: longest(this.acks), worst };
+    const each = this.channels.map((c) => longest(this.acks.filter((ack) => ack.channel === c)));
+    return { any: longest(this.acks), worst: Math.max(...each), each };
   }
 }
