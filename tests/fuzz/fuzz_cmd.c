@@ -27,7 +27,9 @@ static void same_subscribe(const struct cmd_subscribe *a, const struct cmd_subsc
     same_json(a->data, b->data);
     DUN_ASSERT(a->offset == b->offset && a->recover == b->recover);
     DUN_ASSERT(a->positioned == b->positioned && a->recoverable == b->recoverable);
-    DUN_ASSERT(a->join_leave == b->join_leave);
+    DUN_ASSERT(a->join_leave == b->join_leave && a->flag == b->flag && a->type == b->type);
+    same(a->delta, b->delta);
+    same_json(a->tf, b->tf);
 }
 
 /* Of one type; false: the client has no writer for it. */
@@ -67,6 +69,7 @@ static void compare(const struct cmd *a, const struct cmd *b)
         same(a->connect.name, b->connect.name);
         same(a->connect.version, b->connect.version);
         same_json(a->connect.data, b->connect.data);
+        same_json(a->connect.subs, b->connect.subs);
         break;
     case CMD_SUBSCRIBE: same_subscribe(&a->subscribe, &b->subscribe); break;
     case CMD_PUBLISH:
@@ -77,11 +80,20 @@ static void compare(const struct cmd *a, const struct cmd *b)
         same(a->history.channel, b->history.channel);
         DUN_ASSERT(a->history.limit == b->history.limit);
         DUN_ASSERT(a->history.reverse == b->history.reverse);
-        if (a->history.has_since) DUN_ASSERT(a->history.since_offset == b->history.since_offset);
+        DUN_ASSERT(a->history.has_since == b->history.has_since);
+        if (!a->history.has_since) break;
+        DUN_ASSERT(a->history.since_offset == b->history.since_offset);
+        same(a->history.since_epoch, b->history.since_epoch);
         break;
-    case CMD_RPC: same(a->rpc.method, b->rpc.method); break;
+    case CMD_RPC:
+        same(a->rpc.method, b->rpc.method);
+        same_json(a->rpc.data, b->rpc.data);
+        break;
     case CMD_REFRESH: same(a->refresh.token, b->refresh.token); break;
-    case CMD_SUB_REFRESH: same(a->sub_refresh.token, b->sub_refresh.token); break;
+    case CMD_SUB_REFRESH:
+        same(a->sub_refresh.channel, b->sub_refresh.channel);
+        same(a->sub_refresh.token, b->sub_refresh.token);
+        break;
     case CMD_UNSUBSCRIBE:
     case CMD_PRESENCE:
     case CMD_PRESENCE_STATS: same(a->presence.channel, b->presence.channel); break;

@@ -1,5 +1,5 @@
 /* tests/fuzz/fuzz_http_response.c: HTTP responses as the client library reads them.
- * Claim: the body is the same whatever the pieces it comes in. */
+ * Claim: head and body are the same whatever the pieces they come in. */
 #include "tests/fuzz/fuzz.h"
 #include "transport/codec/ws.h"
 
@@ -8,19 +8,20 @@ static dun_err read_body(const struct http_response *res, struct dun_slice s, si
                          struct dun_buf *out, size_t *eaten, bool *done)
 {
     struct http_body b;
+    struct dun_slice all = fuzz_copy(s);
     dun_err e = DUN_E_MORE;
     size_t at = 0, have = 0;
     http_body_init(&b, res);
     while (!b.done) {
-        struct dun_slice piece = {0}, part = fuzz_copy(dun_slice(s.data + at, have - at));
+        struct dun_slice piece = {0}, part = dun_slice(all.data + at, have - at);
         size_t used = 0;
+        fuzz_arrived(all, have);
         e = http_body_next(&b, part.data, part.len, &piece, &used);
         DUN_ASSERT(used <= part.len);
         if (e == DUN_OK) {
             DUN_ASSERT(fuzz_within(piece, part));
             dun_buf_slice(out, piece);
         }
-        fuzz_copy_free(part);
         at += used;
         if (e != DUN_OK && e != DUN_E_MORE) break;
         if (b.done) break;
@@ -31,9 +32,35 @@ static dun_err read_body(const struct http_response *res, struct dun_slice s, si
             DUN_ASSERT(used > 0); /* else it turns for ever */
         }
     }
+    fuzz_copy_free(all);
     *eaten = at;
     *done = b.done;
     return e == DUN_E_MORE ? DUN_OK : e;
+}
+
+/* The head as it comes byte by byte, against what was said of the whole. */
+static void check_grown(struct dun_slice s, bool head_request, dun_err want,
+                        const struct http_response *want_res, size_t want_used)
+{
+    struct http_response *res = dun_malloc(sizeof *res);
+    struct http_reader r = {0};
+    struct dun_slice buf = fuzz_copy(s);
+    dun_err e = DUN_E_MORE;
+    size_t used = 0;
+    for (size_t n = 1; e == DUN_E_MORE && n <= s.len; n++) {
+        fuzz_arrived(buf, n);
+        e = http_read_response(&r, buf.data, n, head_request, res, &used);
+    }
+    DUN_ASSERT(e == want);
+    if (e == DUN_OK) {
+        DUN_ASSERT(used == want_used && res->status == want_res->status);
+        DUN_ASSERT(res->body_kind == want_res->body_kind);
+        DUN_ASSERT(res->content_length == want_res->content_length);
+        DUN_ASSERT(res->keep_alive == want_res->keep_alive);
+        DUN_ASSERT(res->headers.count == want_res->headers.count);
+    }
+    fuzz_copy_free(buf);
+    dun_free(res);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,6 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct http_reader r = {0};
     size_t used = 0;
     dun_err e = http_read_response(&r, s.data, s.len, mode & 1, res, &used);
+    check_grown(s, mode & 1, e, res, used);
     if (e == DUN_OK) {
         struct dun_buf whole = {0}, pieces = {0};
         size_t eaten, eaten_pieces;

@@ -42,17 +42,31 @@ static void check_again(const struct ws_frame *f, const uint8_t *bytes, size_t u
     fuzz_copy_free(plain);
 }
 
+static void check_prefix(struct dun_slice s, size_t n, enum ws_role role, size_t max, dun_err want,
+                         size_t want_used)
+{
+    struct ws_frame f;
+    size_t used;
+    if (n > s.len) return;
+    fuzz_arrived(s, n);
+    dun_err e = ws_decode(s.data, n, role, max, &f, &used);
+    if (e != DUN_E_MORE) DUN_ASSERT(e == want);
+    if (e == DUN_OK) DUN_ASSERT(used == want_used && n >= used);
+    if (want == DUN_OK) DUN_ASSERT((e == DUN_OK) == (n >= want_used));
+    fuzz_arrived(s, s.len);
+}
+
+/* Every cut of the header, and those around the end of the frame. */
 static void check_prefixes(struct dun_slice s, enum ws_role role, size_t max, dun_err want,
                            size_t want_used)
 {
-    struct ws_frame f;
-    size_t used, end = s.len < 160 ? s.len : 160;
-    for (size_t n = 0; n <= end; n++) {
-        struct dun_slice part = fuzz_copy(dun_slice(s.data, n));
-        dun_err e = ws_decode(part.data, n, role, max, &f, &used);
-        if (e != DUN_E_MORE) DUN_ASSERT(e == want);
-        if (e == DUN_OK) DUN_ASSERT(used == want_used && n >= used);
-        fuzz_copy_free(part);
+    for (size_t n = 0; n <= WS_HEADER_MAX; n++)
+        check_prefix(s, n, role, max, want, want_used);
+    if (want == DUN_OK) {
+        check_prefix(s, want_used - 1, role, max, want, want_used);
+        check_prefix(s, want_used, role, max, want, want_used);
+    } else if (s.len > 0) {
+        check_prefix(s, s.len - 1, role, max, want, want_used);
     }
 }
 
