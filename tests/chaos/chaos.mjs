@@ -169,7 +169,8 @@ class Run {
     const fault = possible(kind, this.options.can);
     const number = ++this.faults;
     const memo = { owner: `f${number}` };
-    const ms = this.chance.range(...fault.ms);
+    const slackMs = fault.minority ? this.options.slackMs : 0; // time to refuse, and to be left
+    const ms = this.chance.range(...fault.ms) + slackMs;
     await sleep(lateMs);
     const names = harmed.map((peer) => peer.name);
     this.report.strike(kind, names);
@@ -289,10 +290,19 @@ class Run {
   }
 }
 
+const HOLD = 'chaos-hold (cmake --build DIRECTORY --target chaos-hold; it needs /dev/net/tun)';
+
+/** Why a kind cannot be done. */
+function lacking(kind) {
+  const { needs, instead } = FAULTS[kind];
+  const other = instead?.needs === 'hold' ? `, nor ${HOLD}` : '';
+  return `this kernel has no ${needs}${other}`;
+}
+
 function listFaults(can) {
   for (const [kind, { what }] of Object.entries(FAULTS)) {
     const fault = possible(kind, can);
-    const how = fault === undefined ? 'skipped: this kernel lacks it' : '';
+    const how = fault === undefined ? `skipped: ${lacking(kind)}` : '';
     const instead = fault !== undefined && fault.what !== what ? fault.what : '';
     console.log(`${kind.padEnd(10)} ${what}${how || instead ? ` (${how || instead})` : ''}`);
   }
@@ -340,7 +350,7 @@ function kinds({ only }, can, report) {
   const all = only ?? Object.keys(FAULTS);
   const missing = all.filter((kind) => possible(kind, can) === undefined);
   for (const kind of missing)
-    report.text(`skipped: ${kind}: this kernel has no ${FAULTS[kind].needs}`, { skipped: kind });
+    report.text(`skipped: ${kind}: ${lacking(kind)}`, { skipped: kind });
   const left = all.filter((kind) => !missing.includes(kind));
   if (left.length === 0) usage('this kernel can do none of the faults asked for.');
   return left;

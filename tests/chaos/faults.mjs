@@ -1,7 +1,7 @@
 // The kinds of faults. Each harms the peers it is given, for a time, and takes all of it back.
 // (1) A kind harms only what it is given: the schedule sees to it that this is a minority.
 // (2) end() undoes what begin() did, whatever happened in between.
-// @run: { net, peers, chance, can }.
+// @run: { net, peers, chance, note() }.
 
 const others = (run, harmed) => run.peers.filter((peer) => !harmed.includes(peer));
 
@@ -30,6 +30,19 @@ const shaping = (what, queue) => ({
   end: (run, harmed) => each(harmed, (peer) => run.net.unshape(peer.port)),
 });
 
+/** Without netem: held by chaos-hold; @figures(chance): { delayMs, jitterMs, overtake }. */
+const holding = (figures) => ({
+  needs: 'hold',
+  begin(run, harmed, memo) {
+    const { delayMs, jitterMs, overtake } = figures(run.chance);
+    memo.how = `by ${delayMs} +-${jitterMs} ms, ${overtake} % at once`;
+    const seed = run.chance.range(0, 2 ** 31);
+    return each(harmed, (peer) => run.net.hold(peer.port, { delayMs, jitterMs, overtake, seed }));
+  },
+  end: (run, harmed) =>
+    each(harmed, async (peer) => run.note(`hold ${peer.name}`, await run.net.unhold(peer.port))),
+});
+
 const dropping = (what, members) => ({
   what,
   needs: 'nft',
@@ -50,10 +63,19 @@ export const FAULTS = {
     begin: (run, harmed) => each(harmed, (peer) => peer.pause()),
     end: (run, harmed) => each(harmed, (peer) => peer.resume()),
   },
-  delay: shaping('what a peer sends is late by 20 to 200 ms, and varies', (chance) => {
-    const ms = chance.range(20, 200);
-    return `netem delay ${ms}ms ${Math.ceil(ms / 3)}ms`;
-  }),
+  delay: {
+    ...shaping('what a peer sends is late by 20 to 200 ms, and varies', (chance) => {
+      const ms = chance.range(20, 200);
+      return `netem delay ${ms}ms ${Math.ceil(ms / 3)}ms`;
+    }),
+    instead: {
+      what: 'held by chaos-hold, as netem is missing',
+      ...holding((chance) => {
+        const delayMs = chance.range(20, 200);
+        return { delayMs, jitterMs: Math.ceil(delayMs / 3), overtake: 0 };
+      }),
+    },
+  },
   loss: {
     ...shaping('1 to 15 % of what a peer sends is lost', (chance) => {
       return `netem loss ${chance.range(1, 15)}%`;
@@ -86,9 +108,19 @@ export const FAULTS = {
       end: (run, harmed) => each(harmed, (peer) => run.net.unduplicate(peer.port)),
     },
   },
-  reorder: shaping('what a peer sends overtakes itself', (chance) => {
-    return `netem delay ${chance.range(10, 50)}ms reorder ${chance.range(25, 75)}% 50%`;
-  }),
+  reorder: {
+    ...shaping('what a peer sends overtakes itself', (chance) => {
+      return `netem delay ${chance.range(10, 50)}ms reorder ${chance.range(25, 75)}% 50%`;
+    }),
+    instead: {
+      what: 'held by chaos-hold, as netem is missing',
+      ...holding((chance) => ({
+        delayMs: chance.range(10, 50),
+        jitterMs: 0,
+        overtake: chance.range(25, 75),
+      })),
+    },
+  },
   rate: {
     ...shaping('a peer sends no faster than 0.5 to 4 Mbit/s', (chance) => {
       return `netem rate ${chance.range(500, 4000)}kbit limit 1000`;

@@ -3,8 +3,11 @@
 // (1) Only namespaces whose names begin with the run's prefix are touched; the caller deletes them.
 // (2) Partitions and losses are rules of the bridge, so a packet vanishes on its way, as on a real
 //     network: neither side is told. All rules are replaced in one transaction.
-// (3) Queues (netem, tbf) sit on the peer's own link: what the peer sends is shaped.
-import { execFileSync } from 'node:child_process';
+// (3) Queues (netem, tbf, chaos-hold) sit on the peer's own link: what the peer sends is shaped.
+import { execFileSync, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { binDir } from '../e2e/lib/env.mjs';
 import { NETWORK } from './config.mjs';
 
 const run = (program, args, input) =>
@@ -20,13 +23,18 @@ const works = (...steps) => {
 };
 
 const RULES = 'table bridge chaos';
+const HOLD = join(binDir, 'chaos-hold');
+const HOLD_DEVICE = 'held0';
+const MACHINES = `${NETWORK}.0/25`; // narrower than the link's own route, so it is preferred
 
 export class Net {
   constructor(prefix) {
     this.prefix = prefix;
+    this.addresses = new Map(); // name -> address
     this.rules = new Map(); // owner -> lines
     this.shaped = new Set();
     this.duplicated = new Set();
+    this.holding = new Map(); // name -> chaos-hold
   }
 
   /** What this kernel can do; tried in the hub, on its own loopback device. */
@@ -48,6 +56,7 @@ export class Net {
       tbf: tc('tbf', 'rate', '1mbit', 'burst', '16kb', 'latency', '100ms'),
       nft: nft(RULES, `${forward} iifname "p1" oifname "p2" drop; }`),
       random: nft(RULES, `${forward} iifname "p1" numgen random mod 1000 < 50 drop; }`),
+      hold: works([HOLD, ['--probe', 'lo']]),
       dup: nft(
         'table ip chaosdup',
         'chain c { type filter hook output priority 0; policy accept; ' +
@@ -69,6 +78,7 @@ export class Net {
   /** A machine @name with @address, on the bridge's port @name. */
   add(name, address) {
     const space = this.space(name);
+    this.addresses.set(name, address);
     run('ip', ['netns', 'add', space]);
     run('ip', ['link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space]);
     run('ip', ['link', 'set', name, 'master', 'br0', 'up']);
@@ -148,5 +158,46 @@ export class Net {
     if (!this.duplicated.delete(name)) return;
     const args = [`--net=/run/netns/${this.space(name)}`, 'nft', 'delete', 'table', 'ip'];
     run('nsenter', [...args, 'chaosdup']);
+  }
+
+  /** What @name sends is held by chaos-hold for @delayMs, +-@jitterMs, but for @overtake percent. */
+  async hold(name, { delayMs, jitterMs, overtake, seed }) {
+    const space = this.space(name);
+    const figures = [delayMs, jitterMs, overtake, seed].map(String);
+    const [program, ...args] = this.words(name, HOLD, HOLD_DEVICE, 'eth0', ...figures);
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.holding.set(name, child);
+    let said = '';
+    child.stderr.on('data', (part) => {
+      said += part;
+    });
+    child.done = new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code, signal) => {
+        if (code === 0) resolve(said.trim());
+        else reject(new Error(`chaos-hold at ${name} ended with ${code ?? signal}: ${said}`));
+      });
+    });
+    child.done.catch(() => {}); // for whoever waits
+    const ready = new Promise((resolve) => createInterface(child.stdout).once('line', resolve));
+    await Promise.race([ready, child.done]);
+    // What comes in still comes by eth0, though the way back is now another.
+    const loose = 'for i in all eth0; do echo 0 >/proc/sys/net/ipv4/conf/$i/rp_filter; done';
+    run('nsenter', [`--net=/run/netns/${space}`, 'sh', '-c', loose]);
+    run('ip', ['-n', space, 'link', 'set', HOLD_DEVICE, 'up']);
+    run('ip', ['-n', space, 'route', 'add', MACHINES, 'dev', HOLD_DEVICE, 'src', this.addresses.get(name)]);
+  }
+
+  /** Resolves, when all that was held has been sent, to what chaos-hold says of it. */
+  async unhold(name) {
+    const child = this.holding.get(name);
+    if (child === undefined) return undefined;
+    this.holding.delete(name);
+    const route = ['route', 'del', MACHINES, 'dev', HOLD_DEVICE];
+    if (child.exitCode === null) run('ip', ['-n', this.space(name), ...route]);
+    child.kill('SIGTERM');
+    const said = await child.done;
+    if (/^held 0 /.test(said)) throw new Error(`nothing that ${name} sent was held`);
+    return said;
   }
 }
