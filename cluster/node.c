@@ -84,8 +84,12 @@ static dun_err check_config(const struct node_config *c, char *why, size_t why_s
             return DUN_E_CONFIG;
         }
     }
-    if (c->group_count == 0 || c->group_count > DUN_GROUPS_MAX || c->boot == 0) {
-        snprintf(why, why_size, "groups: must be 1 to %d", DUN_GROUPS_MAX);
+    if (c->group_count == 0 || c->group_count > DUN_GROUPS_MAX) {
+        snprintf(why, why_size, "groups: must be 1 to %d, is %u", DUN_GROUPS_MAX, c->group_count);
+        return DUN_E_CONFIG;
+    }
+    if (c->boot == 0) {
+        snprintf(why, why_size, "boot: must be above 0; check the clock");
         return DUN_E_CONFIG;
     }
     return DUN_OK;

@@ -184,16 +184,21 @@ dun_err node_peer_packet(struct node *n, const char *from_name, uint64_t from_bo
 
 /* ---- membership ---- */
 
-enum { META_VERSION = 1 };
+enum {
+    META_VERSION = 1,
+    /* What is left of the metadata: version, two addresses, software version, hash, lengths. */
+    META_VOTERS_MAX = DUN_META_MAX - (1 + 2 * (2 + DUN_ADDR_MAX) + 2 + DUN_NAME_MAX + 1 +
+                                      (int)sizeof(uint64_t) + 2)
+};
 
 void node_peer_meta(const struct node *n, struct dun_buf *out)
 {
-    char voters[DUN_META_MAX];
+    char voters[META_VOTERS_MAX];
     size_t len = 0;
     for (uint32_t i = 0; i < n->config.voter_count; i++) {
         const char *name = n->voters[i].name;
         size_t part = strlen(name);
-        if (len + part + 1 >= sizeof voters / 2) break; /* for people to read; may be cut */
+        if (len + part + 1 > sizeof voters) break; /* for people to read; may be cut */
         if (len != 0) voters[len++] = ',';
         memcpy(voters + len, name, part);
         len += part;

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-enum { NET_PEERS = 5, NET_PACKETS = 1 << 14, NET_REPLIES = 1 << 14 };
+enum { NET_PEERS = 8, NET_PACKETS = 1 << 14, NET_REPLIES = 1 << 14 };
 
 struct net_packet {
     uint64_t at_ms;
@@ -22,6 +22,10 @@ struct net_packet {
 
 struct net {
     uint32_t count, groups;
+    uint32_t voters; /* the first ones; the others are guests */
+    const char *names[NET_PEERS];
+    const struct dun_log *log;
+    dun_err refusal; /* of packets, that the story expects */
     uint64_t now_ms;
     uint64_t boot[NET_PEERS], loss_timeout_ms;
     struct node *node[NET_PEERS]; /* NULL: down */
@@ -34,7 +38,7 @@ struct net {
     uint64_t commits[NET_PEERS];
 };
 
-static const char *const net_names[] = {"n1", "n2", "n3", "n4", "n5"};
+static const char *const net_names[NET_PEERS] = {"n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"};
 static const struct store_namespace net_ns = {
     .name = "", .history_size = 1000, .history_ttl_ms = 300000};
 
@@ -50,8 +54,8 @@ static inline void net_up(struct net *t, uint32_t i)
     snprintf(gossip, sizeof gossip, "10.0.0.%u:1", i);
     snprintf(replication, sizeof replication, "10.0.0.%u:2", i);
     t->boot[i] = t->boot[i] < t->now_ms + 1000 ? t->now_ms + 1000 : t->boot[i] + 1;
-    struct node_config c = {.name = net_names[i],
-                            .voter_count = t->count,
+    struct node_config c = {.name = t->names[i],
+                            .voter_count = t->voters,
                             .gossip_addr = gossip,
                             .replication_addr = replication,
                             .client_addr = "10.0.0.9:8000",
@@ -60,9 +64,10 @@ static inline void net_up(struct net *t, uint32_t i)
                             .prng_seed = t->boot[i] * 31 + i,
                             .group_count = t->groups,
                             .store = t->store[i],
-                            .loss_timeout_ms = t->loss_timeout_ms};
+                            .loss_timeout_ms = t->loss_timeout_ms,
+                            .log = t->log};
     for (uint32_t k = 0; k < t->count; k++) {
-        c.voters[k] = net_names[k];
+        if (k < t->voters) c.voters[k] = net_names[k];
         snprintf(seed[k], sizeof seed[k], "10.0.0.%u:1", k);
         c.seeds[c.seed_count++] = seed[k];
     }
@@ -81,7 +86,8 @@ static inline void net_down(struct net *t, uint32_t i)
 static inline struct net *net_create(uint32_t count, uint32_t groups, uint64_t loss_timeout_ms)
 {
     struct net *t = dun_calloc(1, sizeof *t);
-    t->count = count;
+    t->count = t->voters = count;
+    memcpy(t->names, net_names, sizeof t->names);
     t->groups = groups;
     t->now_ms = 1;
     t->loss_timeout_ms = loss_timeout_ms;
@@ -136,11 +142,11 @@ static inline void net_deliver(struct net *t)
         if (t->node[p.to] != NULL && !t->cut[p.from][p.to]) {
             struct node_event ev = {.type = NODE_EV_PACKET};
             ev.packet.plane = p.plane;
-            ev.packet.from_name = net_names[p.from];
+            ev.packet.from_name = t->names[p.from];
             ev.packet.from_boot = p.from_boot;
             ev.packet.bytes = dun_blob_slice(p.bytes);
             dun_err e = net_event(t, p.to, ev);
-            DUN_ASSERT(e == DUN_OK || e == DUN_E_STALE);
+            DUN_ASSERT(e == DUN_OK || e == DUN_E_STALE || e == t->refusal);
         }
         dun_blob_unref(p.bytes);
         t->packets[k].bytes = NULL;
@@ -174,12 +180,12 @@ static inline bool net_ready(const struct net *t, uint32_t i)
     return s.ready && s.groups_normal == s.groups;
 }
 
-/* Runs until all peers that are up are ready. */
+/* Runs until all voters that are up are ready. */
 static inline bool net_until_ready(struct net *t, uint64_t ms)
 {
     for (uint64_t end = t->now_ms + ms; t->now_ms < end;) {
         bool all = true;
-        for (uint32_t i = 0; i < t->count; i++)
+        for (uint32_t i = 0; i < t->voters; i++)
             if (t->node[i] != NULL && !net_ready(t, i)) all = false;
         if (all) return true;
         net_run(t, 10);
@@ -213,16 +219,16 @@ static inline struct store_position net_position(const struct net *t, uint32_t i
     return store_position(t->store[i], store_group_of(c, t->groups), c);
 }
 
-/* The up peer that leads @group; count: none. */
+/* The up voter that leads @group; voters: none. */
 static inline uint32_t net_primary(const struct net *t, uint32_t group)
 {
-    for (uint32_t i = 0; i < t->count; i++) {
+    for (uint32_t i = 0; i < t->voters; i++) {
         struct node_group g;
         if (t->node[i] == NULL) continue;
         node_group(t->node[i], group, &g);
         if (g.primary) return i;
     }
-    return t->count;
+    return t->voters;
 }
 
 #endif
