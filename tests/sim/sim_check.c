@@ -127,13 +127,20 @@ static void position_new(struct sim *s, uint32_t channel, const struct store_msg
         sim_fail(s, "attempt %u was refused for certain, but is committed", attempt);
     if (!a->submitted) sim_fail(s, "attempt %u is committed before it was submitted", attempt);
     bool again = pub->position_count > 1 && (!s->o.loss_profile || pub->position_epoch == m->epoch);
-    if (again && (pub->keyed || a->committed > 1))
+    /* By the log's own time, which the clock of a primary may have moved far ahead. */
+    bool expired = again && pub->keyed && a->committed == 1 &&
+                   m->time_ms >= pub->position_time_ms + DUN_IDEMPOTENCY_TTL_MS;
+    if (expired) {
+        pub->expired = true;
+        SIM_COVER(s, KEYS_EXPIRED);
+    } else if (again && (pub->keyed || a->committed > 1))
         sim_fail(s,
                  "publish %u (%s) is committed twice in %s: attempt %u at epoch %" PRIu64
                  " seq %" PRIu64,
                  a->publish, pub->keyed ? "one key" : "one attempt", m->channel, attempt, m->epoch,
                  m->seq);
     pub->position_epoch = m->epoch;
+    pub->position_time_ms = m->time_ms;
 }
 
 static void entry_new(struct sim *s, struct sim_peer *p, const struct node_commit *c,
@@ -308,7 +315,10 @@ static void check_group(struct sim *s, struct sim_peer *p, uint32_t group, bool 
         if (!s->o.loss_profile && s->o.meta_ttl_ms == 0 && epoch != 0 && epoch != g->epoch_first)
             sim_fail(s, "%s: group %u has a new epoch %" PRIu64 " after %" PRIu64, p->name, group,
                      epoch, g->epoch_first);
-        if (!p->was_normal[group]) SIM_TRACE(s, "%s NORMAL group=%u", p->name, group);
+        if (!p->was_normal[group]) {
+            SIM_TRACE(s, "%s NORMAL group=%u", p->name, group);
+            SIM_COVER(s, RECOVERIES);
+        }
         p->was_normal[group] = true;
     }
     if (resync) {
@@ -322,6 +332,10 @@ static void check_group(struct sim *s, struct sim_peer *p, uint32_t group, bool 
 void sim_check_step(struct sim *s, struct sim_peer *p)
 {
     const struct node_out *out = node_out(p->node);
+    if (!sim_is_voter(s, p->index)) {
+        if (out->commit_count != 0) sim_fail(s, "%s, which is no voter, commits", p->name);
+        return;
+    }
     for (; p->commits_seen < out->commit_count && !s->failed; p->commits_seen++) {
         const struct node_commit *c = &out->commits[p->commits_seen];
         struct node_group now;

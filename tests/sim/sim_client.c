@@ -83,6 +83,7 @@ static void submit(struct sim *s, uint32_t attempt)
     struct sim_attempt *a = &s->attempts[attempt];
     struct sim_peer *p = &s->peers[a->peer];
     if (p->paused) return;
+    DUN_ASSERT(!a->submitted);
     a->submitted = true;
     a->at_us = s->now_us;
     dun_err e = DUN_OK;
@@ -98,8 +99,19 @@ static void submit(struct sim *s, uint32_t attempt)
         return;
     }
     a->state = SIM_TRY_REFUSED;
+    if (e == DUN_E_OVERLOADED)
+        SIM_COVER(s, OVERLOADED);
+    else
+        SIM_COVER(s, UNREADY);
     a->definitely_not = true;
     attempt_failed(s, attempt, false);
+}
+
+void sim_client_arrived(struct sim *s, uint32_t attempt)
+{
+    const struct sim_attempt *a = &s->attempts[attempt];
+    if (a->state == SIM_TRY_OPEN && !a->submitted && a->life == s->peers[a->peer].life)
+        submit(s, attempt);
 }
 
 static void try_peer(struct sim *s, uint32_t publish, uint32_t peer)
@@ -114,7 +126,7 @@ static void try_peer(struct sim *s, uint32_t publish, uint32_t peer)
     /* The client's own patience; a reply, or a failure, comes first as a rule. */
     s->publishes[publish].silent_peer = peer;
     retry_at(s, publish, (s->o.submit_timeout_ms + 1500) * 1000);
-    submit(s, attempt);
+    if (s->peers[peer].paused || !sim_peer_submit_later(s, peer, attempt)) submit(s, attempt);
 }
 
 uint32_t sim_client_publish(struct sim *s, uint32_t client, uint32_t channel, bool keyed, int peer,
@@ -146,13 +158,26 @@ void sim_client_start(struct sim *s)
     }
 }
 
+/* More at once than a window, and than a pipeline may hold; all for one channel. */
+static bool burst(struct sim *s, uint32_t client)
+{
+    if (s->o.burst_ppm == 0 || !dun_prng_chance(&s->prng, s->o.burst_ppm)) return false;
+    uint32_t count = (uint32_t)dun_prng_range(&s->prng, 1, s->o.burst_max);
+    uint32_t channel = (uint32_t)dun_prng_range(&s->prng, 0, s->o.channels - 1);
+    for (uint32_t i = 0; i < count && s->publish_count < s->o.publishes_max && !s->failed; i++)
+        sim_client_publish(s, client, channel, dun_prng_chance(&s->prng, s->o.keyed_ppm), -1,
+                           false);
+    return true;
+}
+
 void sim_client_event(struct sim *s, const struct sim_event *ev)
 {
     if (!s->load_on) return;
     struct sim_client *c = &s->clients[ev->a];
     if (c->open < s->o.window && s->publish_count < s->o.publishes_max) {
-        uint32_t burst = dun_prng_chance(&s->prng, 100000) ? s->o.window - c->open : 1;
-        for (uint32_t i = 0; i < burst && !s->failed; i++) {
+        uint32_t count = dun_prng_chance(&s->prng, 100000) ? s->o.window - c->open : 1;
+        if (burst(s, ev->a)) count = 0;
+        for (uint32_t i = 0; i < count && !s->failed; i++) {
             uint32_t channel = (uint32_t)dun_prng_range(&s->prng, 0, s->o.channels - 1);
             bool keyed = dun_prng_chance(&s->prng, s->o.keyed_ppm);
             sim_client_publish(s, ev->a, channel, keyed, -1, false);
@@ -196,9 +221,10 @@ static void reply_ok(struct sim *s, struct sim_peer *p, uint32_t attempt,
     a->duplicate = r->duplicate;
     a->acked_seq = r->seq;
     a->acked_epoch = r->epoch;
+    if (r->duplicate) SIM_COVER(s, DUPLICATES);
     if (r->duplicate && !pub->keyed)
         sim_fail(s, "%s calls attempt %u, which has no key, a duplicate", p->name, attempt);
-    if (pub->keyed && pub->acked_seq != 0 && r->seq != 0 && !s->o.loss_profile &&
+    if (pub->keyed && pub->acked_seq != 0 && r->seq != 0 && !s->o.loss_profile && !pub->expired &&
         (pub->acked_seq != r->seq || pub->acked_epoch != r->epoch))
         sim_fail(s, "publish %u is acknowledged at two positions, seq %" PRIu64 " and %" PRIu64,
                  a->publish, pub->acked_seq, r->seq);
@@ -233,11 +259,15 @@ void sim_client_reply(struct sim *s, struct sim_peer *p, const struct node_reply
         return;
     }
     a->state = SIM_TRY_ANSWERED;
+    DUN_ASSERT(p->open_submits[s->channels[s->publishes[a->publish].channel].group] > 0);
+    p->open_submits[s->channels[s->publishes[a->publish].channel].group]--;
     if (r->err == DUN_OK) {
         reply_ok(s, p, attempt, r);
         return;
     }
     bool unknown = r->err == DUN_E_TIMEOUT || r->err == DUN_E_UNREADY;
+    if (r->err == DUN_E_TIMEOUT) SIM_COVER(s, TIMEOUTS);
+    if (r->err == DUN_E_OVERLOADED) SIM_COVER(s, OVERLOADED);
     if (!unknown && r->err != DUN_E_OVERLOADED) {
         sim_fail(s, "%s answers attempt %u with '%s'", p->name, attempt, dun_err_text(r->err));
         return;
@@ -283,8 +313,12 @@ void sim_client_check_answers(struct sim *s)
         s->open_first++;
     for (uint32_t i = s->open_first; i < s->attempt_count; i++) {
         struct sim_attempt *a = &s->attempts[i];
-        if (a->state != SIM_TRY_OPEN || !a->submitted || s->peers[a->peer].paused) continue;
-        if (s->now_us > a->at_us + (s->o.submit_timeout_ms + ANSWER_SLACK_MS) * 1000)
+        const struct sim_peer *p = &s->peers[a->peer];
+        if (a->state != SIM_TRY_OPEN || !a->submitted || p->paused || p->held_count != 0) continue;
+        uint64_t rate = sim_clock_rate_usual(s, p); /* its patience goes by its own clock */
+        if (p->clock.rate_ppm < rate) rate = p->clock.rate_ppm;
+        if (s->now_us >
+            a->at_us + (s->o.submit_timeout_ms + ANSWER_SLACK_MS) * 1000 * SIM_PPM / rate)
             sim_fail(s, "%s owes an answer to attempt %u since %" PRIu64 " ms",
                      s->peers[a->peer].name, i, (s->now_us - a->at_us) / 1000);
     }

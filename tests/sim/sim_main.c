@@ -5,11 +5,13 @@
 #include "base/mutation.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { JOBS_MAX = 64, USAGE = 64 };
@@ -25,9 +27,10 @@ static const struct {
 };
 
 struct settings {
-    uint64_t seeds, first;
-    uint32_t voters, jobs;
-    int loss_profile;
+    uint64_t seeds, first, minutes;
+    uint32_t jobs;
+    struct sim_choice choice;
+    double until_s;
     bool events, verbose, find, replay;
     const char *schedule;
 };
@@ -36,14 +39,19 @@ struct record { /* what a job tells the parent */
     uint64_t seed;
     uint64_t hash;
     uint32_t state; /* 0 started, 1 passed, 2 failed */
+    struct sim_cover cover;
 };
 
+_Static_assert(sizeof(struct record) <= 512, "a pipe takes so much at once (PIPE_BUF)");
+
 static const char usage_text[] =
-    "usage: dunlin-sim [--seeds N] [--seed S] [--voters 3|5] [--profile default|loss]\n"
-    "                  [--jobs N] [--verbose] [--events] [--replay]\n"
+    "usage: dunlin-sim [--seeds N | --minutes M] [--seed S] [--voters 3|5|7|any]\n"
+    "                  [--profile default|loss|any] [--swarm 1|2] [--jobs N]\n"
+    "                  [--verbose] [--events] [--replay]\n"
     "                  [--mutate NAME] [--find] [--list-mutations]\n"
     "                  [--schedule NAME|all] [--list-schedules]\n"
-    "Runs N seeds from S on; a failing one is printed with what it violated.\n"
+    "Runs N seeds from S on; a failing one is printed with what it violated. --swarm 1: what a\n"
+    "seed meant before clocks drifted, links flapped and so on (sim_options.c).\n"
     "--replay runs each seed twice and compares; --find ends well at the first violation.\n"
     "exit status: 0 clean, 1 violation, 64 bad usage\n";
 
@@ -60,15 +68,18 @@ static void print_line(const struct sim *s)
     fflush(stdout);
 }
 
+static struct sim_cover run_cover; /* of the last run */
+
 static bool run_once(const struct settings *set, uint64_t seed, bool quiet, uint64_t *hash)
 {
     static struct sim s; /* large */
     struct sim_options o;
-    sim_options_swarm(&o, seed, set->voters, set->loss_profile);
+    sim_options_swarm(&o, seed, &set->choice);
     sim_init(&s, &o, set->events && !quiet);
     sim_run(&s);
     bool ok = !s.failed;
     *hash = s.hash;
+    if (!quiet) run_cover = s.cover;
     if (!quiet && (set->verbose || (!ok && !set->find))) print_line(&s);
     if (!quiet && !ok && set->find && set->verbose) print_line(&s);
     sim_deinit(&s);
@@ -99,14 +110,23 @@ static void tell(int fd, struct record r)
     if (write(fd, &r, sizeof r) != (ssize_t)sizeof r) _exit(2); /* the parent has gone */
 }
 
+/* For the end of a hunt and the speed only; a run knows virtual time alone. */
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* Seeds first + k * step below end. */
 static void job(const struct settings *set, uint64_t seed, uint64_t end, uint64_t step, int fd)
 {
-    for (; seed < end; seed += step) {
+    for (; seed < end && seconds() < set->until_s; seed += step) {
         tell(fd, (struct record){.seed = seed});
         uint64_t hash = 0;
         bool ok = run_seed(set, seed, &hash);
-        tell(fd, (struct record){.seed = seed, .hash = hash, .state = ok ? 1 : 2});
+        tell(fd,
+             (struct record){.seed = seed, .hash = hash, .state = ok ? 1 : 2, .cover = run_cover});
         if (!ok && set->find) break;
     }
 }
@@ -139,10 +159,16 @@ static bool spawn(struct worker *w, const struct settings *set, uint64_t end)
 
 struct totals {
     uint64_t passed, failed, first_found;
+    struct sim_cover cover;                /* sums */
+    uint64_t cover_seeds[SIM_COVER_COUNT]; /* seeds in which it happened at all */
 };
 
-static void count(struct totals *t, uint64_t seed, bool ok)
+static void count(struct totals *t, uint64_t seed, bool ok, const struct sim_cover *c)
 {
+    for (uint32_t i = 0; i < SIM_COVER_COUNT; i++) {
+        t->cover.counts[i] += c->counts[i];
+        t->cover_seeds[i] += c->counts[i] != 0;
+    }
     if (ok)
         t->passed++;
     else
@@ -162,7 +188,7 @@ static bool worker_read(struct worker *w, const struct settings *set, uint64_t e
         w->running = r.seed;
         if (r.state != 0) {
             w->next = r.seed + set->jobs;
-            count(t, r.seed, r.state == 1);
+            count(t, r.seed, r.state == 1, &r.cover);
         }
         return true;
     }
@@ -170,7 +196,7 @@ static bool worker_read(struct worker *w, const struct settings *set, uint64_t e
     close(w->fd);
     waitpid(w->pid, &status, 0);
     if (!w->in_seed) return false;
-    count(t, w->running, false);
+    count(t, w->running, false, &(struct sim_cover){{0}});
     if (!set->find)
         printf("seed=%" PRIu64 " commit=%s VIOLATION: the peers' code ended the process (%s %d)\n",
                w->running, DUN_GIT_COMMIT, WIFSIGNALED(status) ? "signal" : "status",
@@ -179,8 +205,28 @@ static bool worker_read(struct worker *w, const struct settings *set, uint64_t e
     return !set->find && w->next < end && spawn(w, set, end);
 }
 
+static void print_totals(const struct settings *set, const struct totals *t, double spent_s)
+{
+    uint64_t all = t->passed + t->failed;
+    for (uint32_t i = 0; all > 1 && i < SIM_COVER_COUNT; i++)
+        printf("  %-20s %10" PRIu64 "  in %5.1f %% of the seeds\n", sim_cover_names[i],
+               t->cover.counts[i], 100.0 * (double)t->cover_seeds[i] / (double)all);
+    if (all > 1)
+        printf("seeds from %" PRIu64 ", %.0f s, %.1f seeds/s, %u jobs\n", set->first, spent_s,
+               (double)all / spent_s, set->jobs);
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", t->passed, t->failed);
+    if (t->failed == 0 || all == 1) return;
+    printf("first failure: dunlin-sim --swarm %u --seed %" PRIu64, set->choice.swarm,
+           t->first_found);
+    if (set->choice.voters != 0) printf(" --voters %u", set->choice.voters);
+    if (set->choice.loss_profile >= 0)
+        printf(" --profile %s", set->choice.loss_profile != 0 ? "loss" : "default");
+    printf(" --events\n");
+}
+
 static int run_all(const struct settings *set)
 {
+    double begun_s = seconds();
     struct worker workers[JOBS_MAX] = {0};
     struct pollfd fds[JOBS_MAX];
     struct totals t = {0};
@@ -215,7 +261,7 @@ static int run_all(const struct settings *set)
         printf(" after %" PRIu64 " seeds\n", t.passed + t.failed);
         return t.failed > 0 ? 0 : 1;
     }
-    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", t.passed, t.failed);
+    print_totals(set, &t, seconds() - begun_s);
     return t.failed > 0 ? 1 : 0;
 }
 
@@ -276,13 +322,17 @@ static bool option(struct settings *set, const char *arg, const char *value)
     if (strcmp(arg, "--seeds") == 0) return number(value, 1, 1u << 30, &set->seeds);
     if (strcmp(arg, "--seed") == 0) return number(value, 1, UINT64_MAX / 2, &set->first);
     if (strcmp(arg, "--schedule") == 0) return (set->schedule = value) != NULL;
-    if (strcmp(arg, "--voters") == 0 && number(value, 3, 5, &v) && v != 4)
-        return (set->voters = (uint32_t)v) != 0;
+    if (strcmp(arg, "--minutes") == 0) return number(value, 1, 1u << 20, &set->minutes);
+    if (strcmp(arg, "--swarm") == 0 && number(value, 1, SIM_SWARMS, &v))
+        return (set->choice.swarm = (uint32_t)v) != 0;
+    if (strcmp(arg, "--voters") == 0 && strcmp(value, "any") == 0) return true;
+    if (strcmp(arg, "--voters") == 0 && number(value, 3, SIM_VOTERS_MAX, &v) && v % 2 == 1)
+        return (set->choice.voters = (uint32_t)v) != 0;
     if (strcmp(arg, "--jobs") == 0 && number(value, 1, JOBS_MAX, &v))
         return (set->jobs = (uint32_t)v) != 0;
     if (strcmp(arg, "--profile") == 0) {
-        set->loss_profile = strcmp(value, "loss") == 0;
-        return set->loss_profile != 0 || strcmp(value, "default") == 0;
+        set->choice.loss_profile = strcmp(value, "any") == 0 ? -1 : strcmp(value, "loss") == 0;
+        return set->choice.loss_profile != 0 || strcmp(value, "default") == 0;
     }
     if (strcmp(arg, "--mutate") == 0)
         for (size_t i = 0; i < DUN_COUNT(mutations); i++)
@@ -295,7 +345,11 @@ static bool option(struct settings *set, const char *arg, const char *value)
 
 int main(int argc, char **argv)
 {
-    struct settings set = {.seeds = 1, .first = 1, .jobs = 1, .loss_profile = -1};
+    struct settings set = {.seeds = 1,
+                           .first = 1,
+                           .jobs = 1,
+                           .choice = {.swarm = SIM_SWARMS, .loss_profile = -1},
+                           .until_s = INFINITY};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list-mutations") == 0 || strcmp(argv[i], "--list-schedules") == 0)
             return list(argv[i]);
@@ -308,5 +362,9 @@ int main(int argc, char **argv)
         return USAGE;
     }
     if (set.schedule != NULL) return run_schedules(&set);
+    if (set.minutes != 0) {
+        set.seeds = UINT64_MAX / 2;
+        set.until_s = seconds() + 60.0 * (double)set.minutes;
+    }
     return run_all(&set);
 }

@@ -10,11 +10,21 @@
 
 int sim_peer_by_addr(const struct sim *s, const char *addr)
 {
-    for (uint32_t i = 0; i < s->o.voters; i++)
-        if (strcmp(addr, s->peers[i].gossip_addr) == 0 ||
-            strcmp(addr, s->peers[i].replication_addr) == 0)
-            return (int)i;
-    return -1;
+    int found = -1;
+    for (uint32_t i = 0; i < s->peer_count; i++) {
+        const struct sim_peer *p = &s->peers[i];
+        if (strcmp(addr, p->gossip_addr) != 0 && strcmp(addr, p->replication_addr) != 0) continue;
+        if (found < 0 || p->up) found = (int)i; /* an address may have passed to another one */
+    }
+    return found;
+}
+
+static uint8_t name_index(const struct sim *s, const char *name)
+{
+    uint8_t i = 0;
+    while (i < SIM_NAMES_MAX && (name[0] == '\0' || strcmp(s->names[i], name) != 0))
+        i++;
+    return i;
 }
 
 static uint64_t delay_us(struct sim *s, const struct sim_peer *a, const struct sim_peer *b)
@@ -93,6 +103,7 @@ static void transmit(struct sim *s, struct sim_packet *p)
 void sim_net_send(struct sim *s, uint32_t from, const struct node_packet *p)
 {
     int to = sim_peer_by_addr(s, p->addr);
+    if (to < 0 && s->o.guests != 0) return; /* where a guest was once */
     if (to < 0) {
         sim_fail(s, "%s sends to an address nobody has: '%s'", s->peers[from].name, p->addr);
         return;
@@ -107,6 +118,8 @@ void sim_net_send(struct sim *s, uint32_t from, const struct node_packet *p)
     struct sim_packet packet = {.from = from,
                                 .to = (uint32_t)to,
                                 .plane = p->plane,
+                                .from_name = (uint8_t)s->peers[from].name_index,
+                                .to_name = name_index(s, p->to_name),
                                 .from_boot = s->peers[from].boot,
                                 .bytes = dun_blob_copy(p->bytes.data, p->bytes.len)};
     transmit(s, &packet);
@@ -143,16 +156,18 @@ void sim_net_clear(struct sim *s)
     for (uint32_t i = 0; i < SIM_PEERS_MAX; i++)
         for (uint32_t j = 0; j < SIM_PEERS_MAX; j++)
             memset(s->links[i][j].cuts, 0, sizeof s->links[i][j].cuts);
-    for (uint32_t i = 0; i < s->o.voters; i++) {
-        s->peers[i].slow_us = 0;
-        s->peers[i].lossy_ppm = 0;
+    for (uint32_t i = 0; i < s->peer_count; i++) {
+        struct sim_peer *p = &s->peers[i];
+        p->slow_us = p->work_us = 0;
+        p->lossy_ppm = 0;
+        sim_clock_rate(s, p, sim_clock_rate_usual(s, p));
     }
     s->o.loss_ppm = s->o.dup_ppm = s->o.late_ppm = 0;
 }
 
 void sim_net_link_lost(struct sim *s, uint32_t index)
 {
-    for (uint32_t i = 0; i < s->o.voters; i++) {
+    for (uint32_t i = 0; i < s->peer_count; i++) {
         if (i == index || !s->peers[i].up) continue;
         for (uint32_t plane = 0; plane < SIM_PLANES; plane++) {
             uint64_t how = dun_prng_range(&s->prng, 0, 99);

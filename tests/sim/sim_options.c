@@ -1,13 +1,13 @@
 /* tests/sim/sim_options.c: the swarm: each seed draws which faults are on, how
  * often, and under which load, so that runs differ in kind and not only in
- * timing (Groce et al., Swarm Testing, 2012). */
+ * timing (Groce et al., Swarm Testing, 2012). What swarm 2 added is drawn from
+ * a stream of its own, a few dimensions a seed, so that nothing dilutes; a good
+ * part of its seeds are those of swarm 1. */
 #include "sim.h"
-
-enum { PPM = 1000000 };
 
 static bool chance(struct dun_prng *p, uint32_t percent)
 {
-    return dun_prng_chance(p, percent * (PPM / 100));
+    return dun_prng_chance(p, percent * (SIM_PPM / 100));
 }
 
 static uint32_t pick(struct dun_prng *p, uint32_t min, uint32_t max)
@@ -24,7 +24,7 @@ static void draw_load(struct sim_options *o, struct dun_prng *p)
     o->window = windows[pick(p, 0, DUN_COUNT(windows) - 1)];
     o->interval_us_max = pick(p, 10, 200) * 1000;
     o->publishes_max = 600;
-    o->keyed_ppm = chance(p, 20) ? PPM : pick(p, 300000, 900000);
+    o->keyed_ppm = chance(p, 20) ? SIM_PPM : pick(p, 300000, 900000);
     o->hedge_ppm = chance(p, 50) ? 0 : pick(p, 10000, 300000);
     o->data_bytes_max = chance(p, 80) ? pick(p, 0, 200) : pick(p, 1000, 20000);
     o->cast_ppm = chance(p, 80) ? 0 : 50000;
@@ -57,7 +57,7 @@ static void draw_faults(struct sim_options *o, struct dun_prng *p)
         [SIM_FAULT_PARTITION] = 20, [SIM_FAULT_ONE_WAY] = 20, [SIM_FAULT_DEAF] = 12,
         [SIM_FAULT_PLANE] = 12,     [SIM_FAULT_SLOW] = 12,    [SIM_FAULT_LOSSY] = 12,
         [SIM_FAULT_LINK_LOST] = 20, [SIM_FAULT_CLOCK] = 4};
-    for (uint32_t i = 0; i < SIM_FAULT_TYPES; i++)
+    for (uint32_t i = 0; i < SIM_FAULT_TYPES_1; i++)
         if (chance(p, i == SIM_FAULT_CRASH ? 90 : 45)) o->fault_weight[i] = usual[i];
     o->fault_interval_ms = pick(p, 200, chance(p, 60) ? 1500 : 5000);
     o->fault_ms_max = chance(p, 60) ? pick(p, 200, 2500) : pick(p, 2500, 8000);
@@ -68,19 +68,106 @@ static void draw_faults(struct sim_options *o, struct dun_prng *p)
     o->heal_all = chance(p, 60);
 }
 
-void sim_options_swarm(struct sim_options *o, uint64_t seed, uint32_t voters, int loss_profile)
+/* ---- swarm 2: one function a dimension ---- */
+
+static void drift(struct sim_options *o, struct dun_prng *p)
 {
-    struct dun_prng p;
+    o->drift_ppm = chance(p, 50) ? pick(p, 100, 20000) : pick(p, 20000, 200000);
+    if (chance(p, 30)) o->fault_weight[SIM_FAULT_RATE] = 15;
+}
+
+static void wall_jumps(struct sim_options *o, struct dun_prng *p)
+{
+    o->fault_weight[SIM_FAULT_WALL] = pick(p, 10, 60);
+    o->wall_jump_ms_max = chance(p, 60) ? pick(p, 100, 10000) : pick(p, 10000, 900000);
+}
+
+static void slow_peers(struct sim_options *o, struct dun_prng *p)
+{
+    o->fault_weight[SIM_FAULT_SLOW_PEER] = pick(p, 20, 80);
+    o->work_us_max = chance(p, 60) ? 5000 : 50000;
+}
+
+static void cuts(struct sim_options *o, struct dun_prng *p)
+{
+    o->fault_weight[SIM_FAULT_ONE_WAY_SET] = chance(p, 60) ? 30 : 0;
+    o->fault_weight[SIM_FAULT_BRIDGE] = chance(p, 60) ? 30 : 0;
+    o->fault_weight[SIM_FAULT_MAZE] = chance(p, 40) ? 20 : 0;
+}
+
+static void flapping(struct sim_options *o, struct dun_prng *p)
+{
+    o->fault_weight[SIM_FAULT_FLAP] = pick(p, 20, 100);
+}
+
+static void restarts(struct sim_options *o, struct dun_prng *p)
+{
+    o->fault_weight[SIM_FAULT_ROLL] = pick(p, 20, 60);
+    if (o->loss_profile) o->fault_weight[SIM_FAULT_STOP_ALL] = pick(p, 5, 30);
+    o->down_ms_max = pick(p, 10, 800);
+}
+
+static void many_groups(struct sim_options *o, struct dun_prng *p)
+{
+    o->groups = chance(p, 30) ? SIM_GROUPS_MAX : pick(p, 5, 24);
+    o->channels = SIM_CHANNELS_MAX;
+}
+
+static void bursts(struct sim_options *o, struct dun_prng *p)
+{
+    o->max_inflight = pick(p, 1, 24);
+    o->burst_ppm = pick(p, 20000, 200000);
+    o->burst_max = pick(p, o->max_inflight + 1, 4 * o->max_inflight + 8);
+}
+
+/* The log keeps few bytes, so who lags gets a snapshot, often one of several chunks. */
+static void transfers(struct sim_options *o, struct dun_prng *p)
+{
+    o->data_bytes_max = pick(p, 1000, 16000);
+    o->history_size = pick(p, 20, 200);
+    o->interval_us_max = pick(p, 10, 60) * 1000;
+    o->aim_ppm = pick(p, 200000, 900000);
+}
+
+static void guests(struct sim_options *o, struct dun_prng *p)
+{
+    o->guests = pick(p, 1, SIM_GUESTS_MAX);
+}
+
+static void memory(struct sim_options *o, struct dun_prng *p)
+{
+    o->max_memory = pick(p, 2, 100) << 10;
+    o->data_bytes_max = pick(p, 100, 4000);
+    o->history_ttl_ms = pick(p, 200, 3000);
+}
+
+static void draw_second(struct sim_options *o, struct dun_prng *p)
+{
+    static void (*const dimensions[])(struct sim_options *, struct dun_prng *) = {
+        drift,    wall_jumps,  slow_peers, cuts,      flapping, restarts,
+        restarts, many_groups, bursts,     transfers, guests,   memory};
+    o->trim = true;
+    if (chance(p, 25)) return;
+    for (uint32_t n = pick(p, 1, 3); n > 0; n--)
+        dimensions[pick(p, 0, DUN_COUNT(dimensions) - 1)](o, p);
+}
+
+void sim_options_swarm(struct sim_options *o, uint64_t seed, const struct sim_choice *c)
+{
+    struct dun_prng p, second;
     dun_prng_seed(&p, seed ^ 0x5eed0f5eed0f5eedu);
     *o = (struct sim_options){.seed = seed};
     /* Every draw is made, whatever is then overridden: a seed keeps its kind. */
     o->voters = chance(&p, 65) ? 3 : 5;
     o->loss_profile = chance(&p, 22);
-    if (voters != 0) o->voters = voters;
-    if (loss_profile >= 0) o->loss_profile = loss_profile != 0;
+    dun_prng_seed(&second, seed ^ 0x2ec02d2ec02d2ec0u);
+    if (c->swarm > 1 && chance(&second, 8)) o->voters = SIM_VOTERS_MAX;
+    if (c->voters != 0) o->voters = c->voters;
+    if (c->loss_profile >= 0) o->loss_profile = c->loss_profile != 0;
     uint64_t loss_timeout_ms = pick(&p, 500, 4000);
     if (o->loss_profile) o->loss_timeout_ms = loss_timeout_ms;
     draw_load(o, &p);
     draw_net(o, &p);
     draw_faults(o, &p);
+    if (c->swarm > 1) draw_second(o, &second);
 }

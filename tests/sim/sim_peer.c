@@ -1,40 +1,39 @@
 /* tests/sim/sim_peer.c: one peer: its node and store, its lives, and the loop
  * around node_step() that the process has too: step for what arrived, flush,
  * perform what came out. A crash forgets all of it, a pause freezes it: what
- * arrives meanwhile is buffered, and afterwards time has jumped. */
+ * arrives meanwhile is buffered, and afterwards time has jumped. A slow peer
+ * takes its time for each step, so what arrives waits in line. */
 #include "sim.h"
 
 #include "base/alloc.h"
 
 #include <stdio.h>
 
-enum { SIM_HELD_MAX = 20000, SIM_WALL_BASE_MS = 1000000000 };
+enum { SIM_HELD_MAX = 20000 /* packets; beyond it a socket takes no more */ };
 
-uint64_t sim_wall_ms(const struct sim *s, const struct sim_peer *p)
+bool sim_is_voter(const struct sim *s, uint32_t index)
 {
-    return SIM_WALL_BASE_MS + s->now_us / 1000 + p->wall_skew_ms;
+    return index < s->o.voters;
 }
 
 void sim_peer_init(struct sim *s, uint32_t index)
 {
     struct sim_peer *p = &s->peers[index];
-    *p = (struct sim_peer){.sim = s, .index = index};
-    snprintf(p->name, sizeof p->name, "n%u", index + 1);
+    *p = (struct sim_peer){.sim = s, .index = index, .name_index = index, .name = s->names[index]};
     snprintf(p->gossip_addr, sizeof p->gossip_addr, "10.0.0.%u:7946", index + 1);
     snprintf(p->replication_addr, sizeof p->replication_addr, "10.0.0.%u:7947", index + 1);
     snprintf(p->client_addr, sizeof p->client_addr, "10.0.0.%u:8000", index + 1);
-    p->mono_base_ms = dun_prng_range(&s->prng, 1, 100000); /* clocks share no origin */
-    p->wall_skew_ms = dun_prng_range(&s->prng, 0, 3000);
+    sim_clock_init(s, p);
     sim_log_init(s, p);
 }
 
 uint64_t sim_peer_boot_next(struct sim *s, uint32_t index)
 {
     struct sim_peer *p = &s->peers[index];
-    uint64_t wall = sim_wall_ms(s, p);
-    if (s->o.boot_regress && p->boot_max > 2 && dun_prng_chance(&s->prng, 300000))
-        return p->boot_max - 1 - dun_prng_range(&s->prng, 0, 1); /* the clock was set back */
-    return wall > p->boot_max ? wall : p->boot_max + 1;
+    uint64_t wall = sim_wall_ms(s, p), had = s->boot_max[p->name_index];
+    if (s->o.boot_regress && had > 2 && dun_prng_chance(&s->prng, 300000))
+        return had - 1 - dun_prng_range(&s->prng, 0, 1); /* the clock was set back */
+    return wall > had ? wall : had + 1;
 }
 
 static void store_open(struct sim *s, struct sim_peer *p)
@@ -53,11 +52,7 @@ static void store_open(struct sim *s, struct sim_peer *p)
 
 static void tick_schedule(struct sim *s, struct sim_peer *p)
 {
-    uint64_t deadline_ms = node_deadline_ms(p->node);
-    uint64_t now_ms = p->mono_base_ms + s->now_us / 1000;
-    uint64_t in_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
-    if (in_ms > 3600000) in_ms = 3600000;
-    uint64_t at_us = (s->now_us / 1000 + in_ms) * 1000;
+    uint64_t at_us = sim_clock_at_us(s, p, node_deadline_ms(p->node));
     if (p->tick_at_us != 0 && p->tick_at_us <= at_us) return;
     p->tick_at_us = at_us;
     sim_push(s, at_us, SIM_EV_TICK, p->index, 0);
@@ -96,9 +91,11 @@ void sim_peer_start(struct sim *s, uint32_t index, uint64_t boot)
     }
     p->life++;
     p->boot = boot;
-    if (boot > p->boot_max) p->boot_max = boot;
+    if (boot > s->boot_max[p->name_index]) s->boot_max[p->name_index] = boot;
     p->up = true;
-    p->paused = p->draining = p->flush_pending = false;
+    p->paused = p->draining = p->flush_pending = p->working = false;
+    p->snapshots_out = 0;
+    memset(p->open_submits, 0, sizeof p->open_submits);
     p->tick_at_us = 0;
     sim_check_peer_new(s, p);
     SIM_TRACE(s, "%s START boot=%" PRIu64, p->name, boot);
@@ -107,9 +104,9 @@ void sim_peer_start(struct sim *s, uint32_t index, uint64_t boot)
 
 static void held_drop(struct sim_peer *p)
 {
-    for (size_t i = 0; i < p->held_count; i++)
+    for (size_t i = p->held_first; i < p->held_count; i++)
         dun_blob_unref(p->held[i].packet.bytes);
-    p->held_count = 0;
+    p->held_first = p->held_count = 0;
 }
 
 void sim_peer_crash(struct sim *s, uint32_t index, bool tell)
@@ -117,6 +114,8 @@ void sim_peer_crash(struct sim *s, uint32_t index, bool tell)
     struct sim_peer *p = &s->peers[index];
     DUN_ASSERT(p->up);
     SIM_TRACE(s, "%s CRASH", p->name);
+    SIM_COVER(s, CRASHES);
+    sim_cover_peer(s, p);
     node_destroy(p->node);
     store_destroy(p->store);
     p->node = NULL;
@@ -131,6 +130,7 @@ void sim_peer_crash(struct sim *s, uint32_t index, bool tell)
 void sim_peer_pause(struct sim *s, uint32_t index)
 {
     SIM_TRACE(s, "%s PAUSE", s->peers[index].name);
+    SIM_COVER(s, PAUSES);
     s->peers[index].paused = true;
 }
 
@@ -153,7 +153,7 @@ uint32_t sim_down_count(const struct sim *s)
 
 static dun_err step(struct sim *s, struct sim_peer *p, struct node_event *ev)
 {
-    ev->now_ms = p->mono_base_ms + s->now_us / 1000;
+    ev->now_ms = sim_mono_ms(s, p);
     ev->wall_ms = sim_wall_ms(s, p);
     dun_err e = node_step(p->node, ev);
     sim_hash(s, (uint64_t)p->index << 32 | (uint64_t)ev->type << 16 | (uint16_t)e);
@@ -187,16 +187,17 @@ static void perform(struct sim *s, struct sim_peer *p)
     if (s->failed) return;
     if (outlived != 0) {
         SIM_TRACE(s, "%s OUTLIVED by boot=%" PRIu64, p->name, outlived);
+        SIM_COVER(s, OUTLIVED);
         if (!s->o.boot_regress)
             sim_fail(s, "%s (boot %" PRIu64 ") is told of a newer boot %" PRIu64 " of its own",
                      p->name, p->boot, outlived);
-        if (!s->o.loss_profile && !sim_peer_down(s, p->index) &&
+        if (!s->o.loss_profile && sim_is_voter(s, p->index) && !sim_peer_down(s, p->index) &&
             sim_down_count(s) >= s->o.voters / 2)
             sim_fail(s, "%s was normal under a boot that was outlived", p->name);
-        if (outlived > p->boot_max)
+        if (outlived > s->boot_max[p->name_index])
             sim_fail(s, "%s is told of a boot %" PRIu64 " it never had", p->name, outlived);
         sim_peer_crash(s, p->index, true);
-        if (!s->failed) sim_peer_start(s, p->index, p->boot_max + 1);
+        if (!s->failed) sim_peer_start(s, p->index, s->boot_max[p->name_index] + 1);
         return;
     }
     tick_schedule(s, p);
@@ -216,7 +217,7 @@ static void handle_packet(struct sim *s, struct sim_peer *p, const struct sim_pa
     if (!sim_net_admit(s, k)) return;
     if (s->trace) sim_trace_packet(s, k);
     ev.packet.plane = k->plane;
-    ev.packet.from_name = s->peers[k->from].name;
+    ev.packet.from_name = s->names[k->from_name];
     ev.packet.from_boot = k->from_boot;
     ev.packet.bytes = dun_blob_slice(k->bytes);
     dun_err e = step(s, p, &ev);
@@ -224,6 +225,11 @@ static void handle_packet(struct sim *s, struct sim_peer *p, const struct sim_pa
     if (e != DUN_OK && e != DUN_E_STALE)
         sim_fail(s, "%s refuses a packet of %s: %s", p->name, ev.packet.from_name, dun_err_text(e));
     flush_later(s, p);
+    if (s->o.aim_ppm == 0 || k->plane != NODE_REPLICATION || s->failed) return;
+    struct node_status now;
+    node_status(p->node, &now);
+    if (now.snapshots_out > p->snapshots_out) sim_fault_aim(s, p->index, k->from);
+    p->snapshots_out = now.snapshots_out;
 }
 
 static void handle_link_lost(struct sim *s, struct sim_peer *p, uint32_t what)
@@ -249,11 +255,16 @@ static void handle_now(struct sim *s, struct sim_peer *p, struct sim_event *ev)
         n.type = NODE_EV_FLUSH;
         break;
     case SIM_EV_TICK: p->tick_at_us = 0; break;
+    case SIM_EV_SUBMIT: sim_client_arrived(s, ev->b); return;
     case SIM_EV_START:
     case SIM_EV_RESUME:
+    case SIM_EV_WORK:
     case SIM_EV_STOP:
     case SIM_EV_FAULT:
     case SIM_EV_UNFAULT:
+    case SIM_EV_FLAP:
+    case SIM_EV_ROLL:
+    case SIM_EV_GUEST:
     case SIM_EV_CLIENT:
     case SIM_EV_RETRY:
     case SIM_EV_SAMPLE: DUN_UNREACHABLE();
@@ -265,7 +276,7 @@ static void handle_now(struct sim *s, struct sim_peer *p, struct sim_event *ev)
 
 static void hold(struct sim_peer *p, struct sim_event *ev)
 {
-    if (p->held_count == SIM_HELD_MAX) {
+    if (p->held_count - p->held_first >= SIM_HELD_MAX && ev->type == SIM_EV_PACKET) {
         dun_blob_unref(ev->packet.bytes);
         return;
     }
@@ -274,6 +285,42 @@ static void hold(struct sim_peer *p, struct sim_event *ev)
         p->held = dun_realloc(p->held, p->held_cap * sizeof *p->held);
     }
     p->held[p->held_count++] = *ev;
+}
+
+static void work_later(struct sim *s, struct sim_peer *p)
+{
+    if (p->working) return;
+    p->working = true;
+    uint64_t in_us = p->work_us == 0 ? 0 : dun_prng_range(&s->prng, p->work_us / 4, p->work_us);
+    sim_push(s, s->now_us + in_us, SIM_EV_WORK, p->index, 0);
+}
+
+/* @ev waits in line, if there is one. */
+static bool line_up(struct sim *s, struct sim_peer *p, struct sim_event *ev)
+{
+    if (!p->paused && p->work_us == 0 && p->held_count == 0) return false;
+    hold(p, ev);
+    if (!p->paused) work_later(s, p);
+    return true;
+}
+
+void sim_peer_work(struct sim *s, uint32_t index)
+{
+    struct sim_peer *p = &s->peers[index];
+    p->working = false;
+    if (!p->up || p->paused || p->held_count == 0) return;
+    struct sim_event ev = p->held[p->held_first++];
+    if (p->held_first == p->held_count) p->held_first = p->held_count = 0;
+    uint64_t life = p->life;
+    handle_now(s, p, &ev);
+    dun_blob_unref(ev.packet.bytes);
+    if (!s->failed && p->life == life && p->held_count != 0) work_later(s, p);
+}
+
+bool sim_peer_submit_later(struct sim *s, uint32_t index, uint32_t attempt)
+{
+    struct sim_event ev = {.type = SIM_EV_SUBMIT, .a = index, .b = attempt};
+    return line_up(s, &s->peers[index], &ev);
 }
 
 void sim_peer_event(struct sim *s, struct sim_event *ev)
@@ -287,10 +334,13 @@ void sim_peer_event(struct sim *s, struct sim_event *ev)
         dun_blob_unref(ev->packet.bytes);
         return;
     }
-    if (p->paused) {
-        hold(p, ev);
+    bool sealed_for_us = ev->type != SIM_EV_PACKET || ev->packet.to_name == SIM_NAMES_MAX ||
+                         ev->packet.to_name == p->name_index;
+    if (!sealed_for_us) {
+        dun_blob_unref(ev->packet.bytes);
         return;
     }
+    if (line_up(s, p, ev)) return;
     handle_now(s, p, ev);
     dun_blob_unref(ev->packet.bytes);
 }
@@ -303,13 +353,13 @@ void sim_peer_resume(struct sim *s, uint32_t index)
     SIM_TRACE(s, "%s RESUME held=%zu", p->name, p->held_count);
     p->paused = false;
     struct sim_event *held = p->held;
-    size_t count = p->held_count;
+    size_t first = p->held_first, count = p->held_count;
     p->held = NULL;
-    p->held_count = p->held_cap = 0;
+    p->held_first = p->held_count = p->held_cap = 0;
     bool tick_first = dun_prng_chance(&s->prng, 500000);
     uint64_t life = p->life;
     for (int round = 0; round < 2; round++)
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = first; i < count; i++) {
             bool is_tick = held[i].type == SIM_EV_TICK || held[i].type == SIM_EV_FLUSH;
             if (is_tick != (tick_first == (round == 0))) continue;
             if (!s->failed && p->life == life) handle_now(s, p, &held[i]);
@@ -318,6 +368,22 @@ void sim_peer_resume(struct sim *s, uint32_t index)
         }
     dun_free(held);
     if (!s->failed && p->life == life) sim_client_peer_resumed(s, index);
+}
+
+/* What a peer takes and has not answered is bounded; more must have been refused. */
+static void check_pipeline(struct sim *s, struct sim_peer *p, uint32_t group)
+{
+    uint32_t max = s->o.max_inflight == 0 ? DUN_INFLIGHT_MAX : s->o.max_inflight;
+    uint32_t open = ++p->open_submits[group];
+    if (open <= max) return;
+    const struct node_out *out = node_out(p->node);
+    for (uint32_t i = 0; i < out->reply_count; i++) { /* answered, only not sent yet */
+        const struct sim_attempt *a = &s->attempts[out->replies[i].cookie];
+        open -= s->channels[s->publishes[a->publish].channel].group == group;
+    }
+    if (open > max)
+        sim_fail(s, "%s has taken %u publishes of group %u, %u more than its pipeline holds",
+                 p->name, open, group, open - max);
 }
 
 bool sim_peer_submit(struct sim *s, uint32_t index, uint32_t attempt, dun_err *err)
@@ -336,7 +402,9 @@ bool sim_peer_submit(struct sim *s, uint32_t index, uint32_t attempt, dun_err *e
     *err = step(s, p, &ev);
     dun_buf_deinit(&data);
     flush_later(s, p);
-    return *err == DUN_OK;
+    if (*err != DUN_OK) return false;
+    check_pipeline(s, p, s->channels[pub->channel].group);
+    return true;
 }
 
 void sim_peer_plain(struct sim *s, uint32_t index, enum node_event_type type)

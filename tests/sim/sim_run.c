@@ -24,7 +24,13 @@ void sim_init(struct sim *s, const struct sim_options *o, bool trace)
 {
     *s = (struct sim){.o = *o, .trace = trace};
     dun_prng_seed(&s->prng, o->seed);
-    for (uint32_t i = 0; i < o->voters; i++)
+    s->peer_count = o->voters + o->guests;
+    for (uint32_t i = 0; i < SIM_NAMES_MAX; i++) {
+        bool voter = sim_is_voter(s, i);
+        snprintf(s->names[i], sizeof s->names[i], "%c%u", voter ? 'n' : 'g',
+                 voter ? i + 1 : i - o->voters + 1);
+    }
+    for (uint32_t i = 0; i < s->peer_count; i++)
         sim_peer_init(s, i);
     for (uint32_t i = 0; i < o->channels; i++) {
         struct sim_channel *c = &s->channels[i];
@@ -36,11 +42,11 @@ void sim_init(struct sim *s, const struct sim_options *o, bool trace)
 
 void sim_deinit(struct sim *s)
 {
-    for (uint32_t i = 0; i < s->o.voters; i++) {
+    for (uint32_t i = 0; i < s->peer_count; i++) {
         struct sim_peer *p = &s->peers[i];
         if (p->up) node_destroy(p->node);
         if (p->up) store_destroy(p->store);
-        for (size_t k = 0; k < p->held_count; k++)
+        for (size_t k = p->held_first; k < p->held_count; k++)
             dun_blob_unref(p->held[k].packet.bytes);
         dun_free(p->held);
     }
@@ -61,6 +67,15 @@ void sim_deinit(struct sim *s)
     sim_queue_deinit(&s->queue);
 }
 
+/* About once a second, as the process does. */
+static void trim(struct sim *s, uint64_t n)
+{
+    for (uint32_t i = 0; i < s->o.voters; i++) {
+        struct sim_peer *p = &s->peers[i];
+        if (p->up && !p->paused && n % 10 == i) store_trim(p->store, sim_wall_ms(s, p));
+    }
+}
+
 static void sample(struct sim *s)
 {
     sim_push(s, s->now_us + SAMPLE_US, SIM_EV_SAMPLE, 0, 0);
@@ -72,6 +87,7 @@ static void sample(struct sim *s)
     sim_client_check_answers(s);
     uint64_t n = s->now_us / SAMPLE_US;
     if (n % 3 == 0) sim_check_digests(s);
+    if (s->o.trim) trim(s, n);
     struct sim_peer *p = &s->peers[n % s->o.voters];
     if (p->up) {
         node_check(p->node);
@@ -110,11 +126,18 @@ static void handle(struct sim *s, struct sim_event *ev)
     case SIM_EV_RESUME:
         if (same_life && !s->peers[ev->a].broken) sim_peer_resume(s, ev->a);
         break;
+    case SIM_EV_WORK:
+        if (same_life) sim_peer_work(s, ev->a);
+        break;
+    case SIM_EV_SUBMIT: DUN_UNREACHABLE(); /* waits in a line only */
     case SIM_EV_STOP:
         if (same_life) stop(s, ev->a);
         break;
-    case SIM_EV_FAULT: sim_fault_next(s); break;
+    case SIM_EV_FAULT: sim_fault_next(s, ev); break;
     case SIM_EV_UNFAULT: sim_fault_end(s, ev->a); break;
+    case SIM_EV_FLAP: sim_cut_flap(s, ev); break;
+    case SIM_EV_ROLL: sim_restart_roll_step(s); break;
+    case SIM_EV_GUEST: sim_guest_event(s, ev); break;
     case SIM_EV_CLIENT: sim_client_event(s, ev); break;
     case SIM_EV_RETRY: sim_client_retry(s, ev); break;
     case SIM_EV_SAMPLE: sample(s); break;
@@ -174,10 +197,13 @@ void sim_run(struct sim *s)
         sim_push(s, dun_prng_range(&s->prng, 0, s->o.start_spread_ms * 1000ull), SIM_EV_START, i,
                  0);
     s->load_on = s->faults_on = true;
+    sim_guest_start(s);
     sim_client_start(s);
     sim_push(s, dun_prng_range(&s->prng, 100000, 1500000), SIM_EV_FAULT, 0, 0);
     sim_run_ms(s, s->o.phase_ms);
     if (s->failed) return;
     sim_fault_heal(s);
     if (!s->failed) sim_converge(s, CONVERGE_MS);
+    for (uint32_t i = 0; i < s->o.voters; i++)
+        if (s->peers[i].up) sim_cover_peer(s, &s->peers[i]);
 }
