@@ -62,10 +62,11 @@ enum {
     DUN_PONG_S_DEFAULT = 8, /* or just below a shorter ping interval */
 
     /* codecs */
-    DUN_JSON_DEPTH_MAX = 64,     /* nesting; the validator keeps one bit a level */
-    DUN_HTTP_HEADERS_MAX = 64,   /* header lines of one message: a table on the stack */
-    DUN_TOKEN_MAX = 16 * 1024,   /* one JWT */
-    DUN_API_CHANNELS_MAX = 4096, /* channels of one broadcast */
+    DUN_JSON_DEPTH_MAX = 56,       /* nesting of what clients send */
+    DUN_JSON_REPLY_DEPTH_MAX = 64, /* and of what they get: that, inside a reply's seven levels */
+    DUN_HTTP_HEADERS_MAX = 64,     /* header lines of one message: a table on the stack */
+    DUN_TOKEN_MAX = 16 * 1024,     /* one JWT */
+    DUN_API_CHANNELS_MAX = 4096,   /* channels of one broadcast */
 };
 
 _Static_assert(2 * DUN_INFLIGHT_MAX <= DUN_LOG_SLOTS,

@@ -355,7 +355,7 @@ dun_err cmd_client_decode(struct dun_slice line, struct dun_buf *scratch, struct
     struct json_member m;
     struct cmd_reply r = {.type = CMD_REPLY_PING, .result = CMD_PONG};
     struct dun_slice error = {0}, push = {0}, result = {0};
-    dun_err e = json_check(line);
+    dun_err e = json_check_reply(line);
     if (e == DUN_OK) e = json_object(line, &it);
     if (e != DUN_OK) return e;
     dun_buf_reserve(scratch, line.len);

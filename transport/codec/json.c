@@ -1,5 +1,5 @@
 /* transport/codec/json.c: one validating pass, then cheap readers.
- * (1) json_check is the only code that judges; it keeps one bit a level, so
+ * (1) check is the only code that judges; it keeps one bit a level, so
  *     depth costs no stack.
  * (2) The readers skip by quotes and brackets only, yet never leave the slice,
  *     whatever it holds.
@@ -14,10 +14,10 @@
 struct checker {
     const uint8_t *p, *end;
     uint64_t objects; /* bit d: the container at depth d + 1 is an object */
-    unsigned depth;
+    unsigned depth, depth_max;
 };
 
-_Static_assert(DUN_JSON_DEPTH_MAX <= 64, "checker.objects has one bit a level");
+_Static_assert(DUN_JSON_REPLY_DEPTH_MAX <= 64, "checker.objects has one bit a level");
 
 static bool is_space(uint8_t c)
 {
@@ -169,7 +169,7 @@ static bool check_key(struct checker *c)
 static dun_err check_open(struct checker *c, bool *empty)
 {
     bool object = *c->p++ == '{';
-    if (c->depth == DUN_JSON_DEPTH_MAX) return DUN_E_TOO_BIG;
+    if (c->depth == c->depth_max) return DUN_E_TOO_BIG;
     c->p = skip_space(c->p, c->end);
     *empty = c->p < c->end && *c->p == (object ? '}' : ']');
     if (*empty) {
@@ -200,10 +200,10 @@ static dun_err check_close(struct checker *c, bool *more)
     return DUN_OK;
 }
 
-dun_err json_check(struct dun_slice text)
+static dun_err check(struct dun_slice text, unsigned depth_max)
 {
     if (text.len == 0) return DUN_E_MALFORMED;
-    struct checker c = {.p = text.data, .end = text.data + text.len};
+    struct checker c = {.p = text.data, .end = text.data + text.len, .depth_max = depth_max};
     bool more = true;
     while (more) {
         c.p = skip_space(c.p, c.end);
@@ -221,6 +221,16 @@ dun_err json_check(struct dun_slice text)
     }
     DUN_ASSERT(c.depth == 0);
     return skip_space(c.p, c.end) == c.end ? DUN_OK : DUN_E_MALFORMED;
+}
+
+dun_err json_check(struct dun_slice text)
+{
+    return check(text, DUN_JSON_DEPTH_MAX);
+}
+
+dun_err json_check_reply(struct dun_slice text)
+{
+    return check(text, DUN_JSON_REPLY_DEPTH_MAX);
 }
 
 dun_err json_check_type(struct dun_slice text, enum json_type type)

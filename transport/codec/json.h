@@ -3,7 +3,7 @@
  * 1.10 stay as they are), so nothing is parsed into a tree or printed again.
  * Text is validated once by json_check; the readers below then run over the
  * validated bytes without checking again, and never read past them.
- * Depth is limited to DUN_JSON_DEPTH_MAX. Duplicate keys are legal; whoever
+ * Depth is limited (DUN_JSON_DEPTH_MAX). Duplicate keys are legal; whoever
  * reads an object lets the LAST one win, as browsers and Go do. */
 #ifndef DUN_TRANSPORT_CODEC_JSON_H
 #define DUN_TRANSPORT_CODEC_JSON_H
@@ -18,6 +18,10 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
  * pairs only, no leading zeros, no trailing commas, no byte order mark.
  * Errors: DUN_E_MALFORMED; DUN_E_TOO_BIG nested deeper than the limit. */
 DUN_MUST_USE dun_err json_check(struct dun_slice text);
+
+/* json_check for what a server says: its envelope stands around what others sent,
+ * so it may be deeper by that. */
+DUN_MUST_USE dun_err json_check_reply(struct dun_slice text);
 
 /* json_check, and the value must be of @type. */
 DUN_MUST_USE dun_err json_check_type(struct dun_slice text, enum json_type type);

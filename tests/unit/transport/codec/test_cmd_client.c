@@ -1,5 +1,6 @@
 #include "codec_test.h"
 
+#include "base/limits.h"
 #include "transport/codec/cmd_client.h"
 
 /* What one end writes, the other reads; the text in between is asserted too. */
@@ -244,6 +245,42 @@ static void a_server_that_sends_nonsense_is_refused(void **state)
     }
 }
 
+/* Else one deep payload in a history breaks every client that recovers it, again and again. */
+static void the_deepest_payload_that_is_taken_can_be_read_in_every_reply(void **state)
+{
+    (void)state;
+    enum { DEPTH = DUN_JSON_DEPTH_MAX };
+    char deep[2 * DEPTH];
+    struct cmd_reply r;
+    memset(deep, '[', DEPTH);
+    memset(deep + DEPTH, ']', DEPTH);
+    struct dun_slice value = dun_slice(deep, sizeof deep);
+    assert_int_equal(json_check(value), DUN_OK); /* alone, as b64data is */
+    char info[sizeof deep + 64];
+    int n = snprintf(info, sizeof info, "{\"user\":\"\",\"client\":\"\",\"conn_info\":%.*s}",
+                     2 * DEPTH, deep);
+    struct cmd_publication pub = {.data = value, .info = dun_slice(info, (size_t)n)};
+    struct cmd_connect_sub sub = {.channel = S("c"),
+                                  .result = {.was_recovering = true,
+                                             .recovered = true,
+                                             .publications = &pub,
+                                             .publication_count = 1}};
+    struct cmd_connect_result c = {
+        .client = S("id"), .version = S("1"), .subs = &sub, .sub_count = 1};
+    struct cmd_client_info who = {.conn_info = value};
+    cmd_write_connect(&b, 1, &c);
+    decode(&r);
+    assert_int_equal(r.result, CMD_CONNECT);
+    b.len = 0;
+    cmd_write_pub_push(&b, S("c"), &pub);
+    decode(&r);
+    assert_true(dun_slice_eq(r.publication.data, value));
+    b.len = 0;
+    cmd_write_presence(&b, 1, &who, 1);
+    decode(&r);
+    assert_int_equal(r.result, CMD_PRESENCE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +290,8 @@ int main(void)
         cmocka_unit_test_teardown(empty_results_are_present, clean),
         cmocka_unit_test_teardown(errors_carry_code_text_and_flag, clean),
         cmocka_unit_test_teardown(pushes_round_trip, clean),
+        cmocka_unit_test_teardown(the_deepest_payload_that_is_taken_can_be_read_in_every_reply,
+                                  clean),
         cmocka_unit_test_teardown(a_server_that_sends_nonsense_is_refused, clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
