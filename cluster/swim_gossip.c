@@ -10,8 +10,6 @@
 #include "base/assert.h"
 #include "cluster/swim_internal.h"
 
-#include <stdlib.h>
-
 uint32_t swim_gossip_limit(uint32_t n, uint32_t mult)
 {
     uint32_t bits = 0; /* ceil(log2(n + 1)): the bits that n takes */
@@ -37,7 +35,8 @@ static bool someone_to_tell(const struct swim *s, const struct swim_node *n)
 
 void swim_gossip_queue(struct swim *s, struct swim_node *n)
 {
-    if (n == s->self && s->join != SWIM_JOIN_DONE) return;
+    /* What a newcomer learns is known to those who told it, and of itself it says nothing yet. */
+    if (s->join != SWIM_JOIN_DONE) return;
     if (n != s->self && !someone_to_tell(s, n)) {
         swim_gossip_cancel(s, n);
         return;
@@ -59,28 +58,40 @@ static bool add(struct dun_buf *b, size_t room, const struct swim_node *n)
 
 struct news {
     struct swim_node *node;
-    uint32_t index; /* makes the order total, so a run replays */
+    uint32_t tx_left, index; /* of the same age the lower index: total, so a run replays */
 };
 
-static int least_told_first(const void *a, const void *b)
+/* The least told of @news, which it leaves. */
+static struct swim_node *take_least_told(struct news *news, uint32_t *count)
 {
-    const struct news *x = a, *y = b;
-    if (x->node->tx_left != y->node->tx_left) return x->node->tx_left > y->node->tx_left ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < *count; i++) {
+        const struct news *x = &news[i], *y = &news[best];
+        if (x->tx_left > y->tx_left || (x->tx_left == y->tx_left && x->index < y->index)) best = i;
+    }
+    struct swim_node *n = news[best].node;
+    news[best] = news[--*count];
+    return n;
 }
 
+/* Neither sorts nor tries all: after a join storm every member is news, and a
+ * packet holds a few of them. */
 static uint32_t collect_news(struct swim *s, struct dun_buf *b, size_t room, const char *to_name)
 {
     struct news news[DUN_PEERS_MAX];
-    uint32_t count = 0, added = 0;
-    for (uint32_t i = 0; i < s->node_count && count < s->gossip_count; i++)
-        if (s->nodes[i]->tx_left > 0) news[count++] = (struct news){s->nodes[i], i};
-    if (count > 1) qsort(news, count, sizeof news[0], least_told_first);
-    for (uint32_t i = 0; i < count; i++) {
-        struct swim_node *n = news[i].node;
+    uint32_t count = 0, added = 0, misses = 0;
+    for (uint32_t i = 0; i < s->node_count && count < s->gossip_count; i++) {
+        struct swim_node *n = s->nodes[i];
+        if (n->tx_left > 0) news[count++] = (struct news){n, n->tx_left, i};
+    }
+    while (count > 0 && misses < SWIM_GOSSIP_MISSES_MAX) {
+        struct swim_node *n = take_least_told(news, &count);
         if (strcmp(n->name, to_name) == 0) continue;
         if (n == s->self && s->tell_self) continue; /* is in already */
-        if (!add(b, room, n)) continue;
+        if (!add(b, room, n)) {
+            misses++;
+            continue;
+        }
         added++;
         if (--n->tx_left == 0) s->gossip_count--;
     }

@@ -25,6 +25,7 @@ enum {
     SWIM_RELAYS_MAX = 64,       /* pings in flight for others; over it we stay silent */
     SWIM_INDIRECT_MAX = 16,     /* k; more would only be load */
     SWIM_GOSSIP_FANOUT = 3,     /* members told at once of something new */
+    SWIM_GOSSIP_MISSES_MAX = 4, /* news too large for what is left of a packet: it is full */
     SWIM_EVENTS_QUEUED_MAX = 4 * DUN_PEERS_MAX,  /* over it packets are refused */
     SWIM_PACKETS_QUEUED_MAX = 2 * DUN_PEERS_MAX, /* over it packets are dropped */
     SWIM_INCARNATION_MAX = 1 << 30,              /* over it only a new boot helps */

@@ -463,6 +463,37 @@ static void news_is_told_a_bounded_number_of_times(void **state)
     net_destroy(n);
 }
 
+static void count_hearsay(struct net *n, struct net_peer *from, const char *to,
+                          struct dun_slice bytes)
+{
+    struct swim_packet p;
+    (void)to;
+    assert_int_equal(swim_wire_read(bytes, &p), DUN_OK);
+    if (from != &n->peers[8] || p.type == SWIM_PUSH_PULL || p.type == SWIM_PUSH_PULL_REPLY) return;
+    struct dun_slice rest = p.entries;
+    for (uint32_t i = 0; i < p.entry_count; i++) {
+        struct swim_entry e = swim_wire_next_entry(&rest);
+        ++((uint32_t *)n->spy_ctx)[dun_slice_is(e.name, "n8") ? 0 : 1];
+    }
+}
+
+/* In a large cluster it would speak of nothing else for minutes. */
+static void a_newcomer_tells_of_itself_and_not_what_it_was_told(void **state)
+{
+    (void)state;
+    uint32_t told[2] = {0, 0}; /* of itself, of others */
+    struct net *n = cluster(8, 3, 29);
+    net_run(n, 30000);
+    n->spy = count_hearsay;
+    n->spy_ctx = told;
+    net_start_default(n, 8, 3, 1);
+    assert_true(net_until(n, net_all_alive, NULL, 5000));
+    net_run(n, 20000);
+    assert_true(told[0] > 0);
+    assert_int_equal(told[1], 0);
+    net_destroy(n);
+}
+
 static void new_metadata_reaches_all(void **state)
 {
     (void)state;
@@ -578,6 +609,7 @@ int main(void)
         cmocka_unit_test(who_leaves_is_left_at_once_and_answers_on),
         cmocka_unit_test(lost_packets_cause_no_false_death),
         cmocka_unit_test(news_is_told_a_bounded_number_of_times),
+        cmocka_unit_test(a_newcomer_tells_of_itself_and_not_what_it_was_told),
         cmocka_unit_test(new_metadata_reaches_all),
         cmocka_unit_test(a_newcomers_word_counts_only_when_no_better_one_comes),
         cmocka_unit_test(a_seed_that_is_ourselves_under_another_address_is_recognised),
