@@ -113,6 +113,26 @@ static void every_truncation_is_malformed_or_a_clean_end(void **state)
     free(out);
 }
 
+static void types_and_lengths_that_do_not_exist_are_malformed(void **state)
+{
+    (void)state;
+    static const uint8_t frames[][4] = {
+        {0x90, 0},             /* nothing, which type 0 would take */
+        {0x91, 0},             /* type 0 */
+        {0x91, WIRE_CAST + 1}, /* the first one that is not */
+        {0x92, WIRE_HELLO, 0}, /* a field too many */
+        {0x91, WIRE_CAST},     /* one too few */
+        {0xa1, WIRE_HELLO},    /* no array */
+        {0x91, 0xa1, '1'},     /* no type */
+    };
+    struct wire_frame *out = calloc(1, sizeof *out);
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+        struct mp_reader r = mp_reader(dun_slice(frames[i], sizeof frames[i]));
+        assert_int_equal(wire_read_frame(&r, out), DUN_E_MALFORMED);
+    }
+    free(out);
+}
+
 static void random_damage_never_reads_outside(void **state)
 {
     (void)state;
@@ -159,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_frame_survives_the_trip),
         cmocka_unit_test(every_truncation_is_malformed_or_a_clean_end),
+        cmocka_unit_test(types_and_lengths_that_do_not_exist_are_malformed),
         cmocka_unit_test(random_damage_never_reads_outside),
         cmocka_unit_test(a_header_carries_the_crash_vector),
     };

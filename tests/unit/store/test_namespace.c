@@ -36,11 +36,26 @@ static void find_gives_the_entry_or_null(void **state)
     assert_null(store_namespace_find(fx_namespaces, n, dun_slice_str("onee:x")));
 }
 
+static void history_needs_a_size_and_an_age(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t size;
+        uint64_t ttl_ms;
+        bool has;
+    } t[] = {{0, 0, false}, {1, 0, false}, {0, 1, false}, {1, 1, true}};
+    for (size_t i = 0; i < DUN_COUNT(t); i++) {
+        struct store_namespace ns = {.history_size = t[i].size, .history_ttl_ms = t[i].ttl_ms};
+        assert_int_equal(store_namespace_has_history(&ns), t[i].has);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(namespace_is_the_text_before_the_first_colon),
         cmocka_unit_test(find_gives_the_entry_or_null),
+        cmocka_unit_test(history_needs_a_size_and_an_age),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,26 @@ static void memory_pressure_takes_the_oldest_of_all_groups(void **state)
     store_destroy(s);
 }
 
+static void a_large_budget_is_kept_full(void **state)
+{
+    (void)state;
+    enum { BYTES = 32 * 1024, BUDGET = 128 << 20, SLACK = 64 * 1024 };
+    struct store_config c = fx_config();
+    c.max_memory = BUDGET;
+    struct store *s = fx_create(&c);
+    char data[BYTES + 1] = "";
+    memset(data, '1', BYTES);
+    struct store_stats st;
+    for (uint32_t n = 0; n < BUDGET / BYTES + 100; n++)
+        fx_publish(s, 0, 1000, "long:c", data);
+    store_stats(s, &st);
+    assert_true(st.evicted > 0);
+    assert_true(st.bytes <= BUDGET);
+    assert_true(st.bytes > BUDGET - SLACK - 2 * BYTES);
+    store_check(s, 0);
+    store_destroy(s);
+}
+
 static void a_budget_below_channels_and_keys_leaves_no_message_and_refuses_none(void **state)
 {
     (void)state;
@@ -245,6 +265,7 @@ int main(void)
         cmocka_unit_test(age_drops_per_namespace_and_changes_no_position),
         cmocka_unit_test(trimming_holds_a_guard_for_a_thousand_messages_at_most),
         cmocka_unit_test(memory_pressure_takes_the_oldest_of_all_groups),
+        cmocka_unit_test(a_large_budget_is_kept_full),
         cmocka_unit_test(a_budget_below_channels_and_keys_leaves_no_message_and_refuses_none),
         cmocka_unit_test(evicted_tells_the_newest_missing_ones_reason),
         cmocka_unit_test(cost_returns_to_zero),
