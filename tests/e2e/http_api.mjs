@@ -2,7 +2,7 @@
 // idempotency key that holds across peers.
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { eventStream, api, call, request } from './lib/http.mjs';
+import { eventStream, api, call, caughtUp, request } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { sdkClient, Record, disconnectAll } from './lib/client.mjs';
 import { until, within } from './lib/wait.mjs';
@@ -23,6 +23,7 @@ const [n1, n2, n3] = cluster.peers;
 const post = (peer, method, body, more = {}) =>
   api(peer, method, body, { headers: { ...headers, ...more } });
 const result = (peer, method, body) => call(peer, method, body, { headers });
+const caught = (peer, channel, offset) => caughtUp([peer], channel, offset, { headers });
 
 /** All the bytes that the peer sends in answer to raw @text, until it closes or says enough. */
 function raw(peer, text, enough = () => false) {
@@ -219,6 +220,7 @@ story('payloads pass byte for byte', async () => {
 
 story('newlines inside a payload do not reach the wire', async () => {
   await post(n1, 'publish', '{"channel":"lines","data":{\r\n "a":\n 1\r}}');
+  await caught(n2, 'lines', 1);
   const res = await post(n2, 'history', { channel: 'lines', limit: 1 });
   assert.ok(!/[\r\n]/.test(res.text.trimEnd()), res.text);
   assert.deepEqual(res.json().result.publications[0].data, { a: 1 });
@@ -239,6 +241,7 @@ story('an idempotency key takes effect once, through whatever peer', async () =>
     ),
   );
   for (const answer of racing) assert.deepEqual(answer, racing[0]);
+  await caught(n3, 'once', 2);
   const { publications } = await result(n3, 'history', { channel: 'once', limit: -1 });
   assert.equal(publications.length, 2);
   assert.equal(publications[0].data, 0);
@@ -263,6 +266,7 @@ story('history: limits, since, reverse, wrong epoch, trimming', async () => {
   let epoch;
   for (let n = 1; n <= 10; n++)
     ({ epoch } = await result(n1, 'publish', { channel: 'h', data: n }));
+  await caught(n1, 'h', 10);
   const offsets = async (more) => {
     const got = await result(n1, 'history', { channel: 'h', ...more });
     assert.equal(got.offset, 10);
@@ -293,6 +297,7 @@ story('history: limits, since, reverse, wrong epoch, trimming', async () => {
   });
   assert.equal(zero.json().error.code, 107);
   for (let n = 1; n <= 5; n++) await result(n1, 'publish', { channel: 'few:h', data: n });
+  await caught(n1, 'few:h', 5);
   const few = await result(n1, 'history', {
     channel: 'few:h',
     limit: -1,
@@ -316,6 +321,7 @@ story('messages leave the history when their time is over, positions stay', asyn
 story('tags and publisher times come with the message', async () => {
   const before = Date.now();
   await result(n1, 'publish', { channel: 'tagged', data: 1, tags: { kind: 'a', lang: 'dé' } });
+  await caught(n2, 'tagged', 1);
   const [pub] = (await result(n2, 'history', { channel: 'tagged', limit: 1 })).publications;
   assert.deepEqual(pub.tags, { kind: 'a', lang: 'dé' });
   assert.ok(pub.time >= before - 1000 && pub.time <= Date.now() + 1000, `time ${pub.time}`);

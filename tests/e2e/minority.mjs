@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { Record, disconnectAll, sdkClient } from './lib/client.mjs';
 import { patience, short } from './lib/env.mjs';
-import { api, call, eventStream } from './lib/http.mjs';
+import { api, call, caughtUp, eventStream } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { connected } from './lib/raw.mjs';
 import { until, within } from './lib/wait.mjs';
@@ -89,6 +89,7 @@ story('when two of three lost their memory, subscribers are told, under a new ep
     'the log of the peer that formed the groups tells of it',
   );
 
+  await caughtUp([left], 'news', 5);
   const { publications } = await call(left, 'history', { channel: 'news', limit: -1 });
   assert.deepEqual(
     publications.map((pub) => pub.data),

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { disconnectAll, Record, sdkClient } from './lib/client.mjs';
-import { call } from './lib/http.mjs';
+import { call, caughtUp } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { Raw, connected } from './lib/raw.mjs';
 import { until, within } from './lib/wait.mjs';
@@ -174,8 +174,7 @@ story('fragments, control frames between them and byte by byte writes are unders
   const frame = Buffer.concat([Buffer.from([0x81, 0x80 | small.length, 0, 0, 0, 0]), small]);
   for (const byte of frame) raw.socket._socket.write(Buffer.from([byte]));
   assert.deepEqual((await raw.reply(51)).publish, {});
-  const got = await call(n1, 'history', { channel: 'frag', limit: -1 });
-  assert.equal(got.offset, 2);
+  await caughtUp([n1], 'frag', 2);
   raw.close();
 });
 
@@ -240,6 +239,7 @@ story('unsubscribed means no more messages; subscribing again starts at the top'
 story('history through the socket', async () => {
   let epoch;
   for (const n of range(1, 400)) ({ epoch } = await publish(cluster.peers[n % 3], 'past', n));
+  await caughtUp([n2], 'past', 400);
   const raw = await connected(n2);
   const ask = async (more) => {
     const reply = await raw.ask({ history: { channel: 'past', ...more } });
@@ -266,6 +266,7 @@ const recoverAt = async (peer, channel, position, more = {}) => {
 story('recovery: what was missed comes with the answer, from any peer', async () => {
   let epoch;
   for (const n of range(1, 20)) ({ epoch } = await publish(n1, 'rec', n));
+  await caughtUp(cluster.peers, 'rec', 20);
   for (const peer of cluster.peers) {
     const { raw, sub } = await recoverAt(peer, 'rec', { epoch, offset: 15 });
     assert.equal(sub.was_recovering, true);
@@ -302,6 +303,7 @@ story('recovery that is impossible says so, and never half', async () => {
     ['too old', () => ({ epoch, offset: top - 5 })],
     ['from the future', () => ({ epoch, offset: top + 50 })],
   ]) {
+    await caughtUp([n2], 'few:rec', top);
     const { raw, sub, reply } = await recoverAt(n2, 'few:rec', position());
     assert.ok(sub, `${what}: ${JSON.stringify(reply)}`);
     assert.equal(sub.was_recovering, true, what);
@@ -314,6 +316,7 @@ story('recovery that is impossible says so, and never half', async () => {
     await until(`${what}: live after it`, 5000, () => raw.pubs('few:rec').length === 1);
     assert.equal(raw.pubs('few:rec')[0].offset, top);
     raw.close();
+    await caughtUp([n3], 'few:rec', top);
     const refused = await recoverAt(n3, 'few:rec', position(), { flag: 2 });
     assert.equal(code(refused.reply), 112, `${what}, with flag 2`);
     refused.raw.close();
@@ -337,6 +340,7 @@ story('more than 300 missed messages still come complete and in order', async ()
 
 story("recovery is the namespace's decision or the client's wish", async () => {
   const { epoch } = await publish(n1, 'asked:a', 1);
+  await caughtUp([n1], 'asked:a', 1);
   const raw = await connected(n1);
   const plain = (await raw.ask({ subscribe: { channel: 'asked:a', recoverable: true } })).subscribe;
   assert.equal(plain.recoverable, true);

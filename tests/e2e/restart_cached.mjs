@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { checkComplete } from './lib/check.mjs';
 import { full, patience, pick, short } from './lib/env.mjs';
-import { api, call } from './lib/http.mjs';
+import { api, call, caughtUp } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { Publisher } from './lib/publisher.mjs';
 import { until } from './lib/wait.mjs';
@@ -102,6 +102,7 @@ story('a peer with a full cache is back within 5 s, under load', async () => {
   );
   checkComplete(publisher, []);
   for (const channel of busy) {
+    await caughtUp([killed], channel, publisher.logs.get(channel).size);
     const { publications } = await call(killed, 'history', { channel, limit: -1 });
     assert.deepEqual(
       publications.map((pub) => pub.data.id),

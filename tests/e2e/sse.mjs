@@ -1,6 +1,6 @@
 // Server-Sent Events with plain HTTP clients: live, resumed on another peer, told of a gap.
 import assert from 'node:assert/strict';
-import { call, eventStream, request } from './lib/http.mjs';
+import { call, caughtUp, eventStream, request } from './lib/http.mjs';
 import { run, startCluster, story } from './lib/peers.mjs';
 import { until, within } from './lib/wait.mjs';
 
@@ -70,6 +70,7 @@ story(
   async () => {
     let epoch;
     for (let n = 1; n <= 10; n++) ({ epoch } = await publish(n1, 'few:a', n));
+    await caughtUp([n2], 'few:a', 10);
     for (const [lastEventId, reason] of [
       [`${epoch}:2`, /expired|evicted|over_limit/],
       ['00ff:2', /epoch_changed/],

@@ -1,6 +1,7 @@
 // A plain HTTP client: what a backend in any language would do, with nothing of ours in it.
 import http from 'node:http';
 import { patience } from './env.mjs';
+import { until } from './wait.mjs';
 
 /** { status, headers, body (Buffer), text, json() }; rejects on connection errors and timeouts. */
 export function request(url, { method = 'GET', headers = {}, body, agent, timeoutMs } = {}) {
@@ -49,6 +50,18 @@ export async function call(peer, method, body, options) {
   if (answer?.result === undefined)
     throw new Error(`${method} at ${peer.name}: HTTP ${res.status} ${res.text}`);
   return answer.result;
+}
+
+/**
+ * Waits until @peers hold @channel up to @offset: an acknowledged message is on a majority of the
+ * peers, and any one of them may be a moment behind.
+ */
+export async function caughtUp(peers, channel, offset, options) {
+  for (const peer of peers)
+    await until(`${peer.name} has ${channel} up to ${offset}`, 5000, async () => {
+      const top = await call(peer, 'history', { channel }, options);
+      return top.offset >= offset;
+    });
 }
 
 /** An open Server-Sent Events stream: .events grows, .closed resolves when the server ends it. */
