@@ -187,6 +187,9 @@ static void queue_tick(struct node *n, uint32_t group)
     const struct vsr *v = &n->groups[group];
     uint64_t now = n->env.now_ms;
     bool anew = new_view(n, group);
+    /* We lag, so the answer cannot be here yet. More copies would only move the log on further,
+     * past what we fetch, and so for ever. */
+    bool lags = v->fetch.kind != VSR_FETCH_NONE;
     for (uint64_t r = q->first; r < q->next; r++) {
         struct node_pending *p = slot(q, r);
         if (p->op == NULL) continue;
@@ -199,7 +202,7 @@ static void queue_tick(struct node *n, uint32_t group)
             continue;
         }
         if (anew) p->sent_ms = 0;
-        if (p->sent_ms == 0 || now - p->sent_ms >= NODE_RETRY_MS) dispatch(n, group, p);
+        if (p->sent_ms == 0 || (!lags && now - p->sent_ms >= NODE_RETRY_MS)) dispatch(n, group, p);
     }
     if (anew) q->view = v->view;
 }
