@@ -105,6 +105,27 @@ static bool leads(const struct vsr *v, uint32_t *position)
     return false;
 }
 
+/* Where in the order the best log is, of those heard; @leader if there is none. Its owner becomes
+ * the primary: to fetch a large log first may take longer than the others have patience. */
+static uint32_t best_position(const struct vsr *v, uint32_t leader)
+{
+    const struct vsr_env *env = v->env;
+    uint32_t best = leader;
+    struct vsr_view view = v->log_view;
+    uint64_t head = v->log.head;
+    for (uint32_t k = 0; k < env->voter_count; k++) {
+        uint32_t i = v->order[k];
+        const struct vsr_peer *p = &v->peers[i];
+        if (i == env->self || !p->valid || !env->fresh[i] || p->log_view.inc == 0) continue;
+        int order = vsr_view_cmp(p->log_view, view);
+        if (order < 0 || (order == 0 && p->head <= head)) continue;
+        best = k;
+        view = p->log_view;
+        head = p->head;
+    }
+    return best;
+}
+
 void vsr_form_tick(struct vsr *v)
 {
     struct vsr_env *env = v->env;
@@ -121,7 +142,7 @@ void vsr_form_tick(struct vsr *v)
     for (uint32_t i = 0; i < env->voter_count; i++)
         if (env->boots[i] > millis) millis = env->boots[i];
     if (!leads(v, &position)) return;
-    struct vsr_view to = {((millis + 1) << 8) | env->self, position};
+    struct vsr_view to = {((millis + 1) << 8) | env->self, best_position(v, position)};
     if (!vsr_form_consent(v, to.inc)) return;
     dun_log(env->log, DUN_LOG_DEBUG, "form group=%u inc=%llu heard=%u with_state=%u", v->group,
             (unsigned long long)to.inc, h.all, h.with_state);

@@ -230,6 +230,12 @@ void vsr_view_tick(struct vsr *v)
     vsr_votes_count(v);
     if (v->status != VSR_VIEW_CHANGE) return;
     uint32_t p = vsr_primary(v);
+    const struct vsr_peer *lead = &v->peers[p];
+    if (env->usable[p] && lead->valid && lead->status == VSR_NORMAL &&
+        vsr_view_cmp(lead->view, v->view) == 0) {
+        vsr_view_join(v, p); /* the view has begun: no use to leave it because a transfer broke */
+        return;
+    }
     bool hopeless = p != env->self && !env->usable[p] && env->now_ms - v->entered_ms > 50;
     if (hopeless || env->now_ms - v->entered_ms > v->change_ms) vsr_view_next(v, "no_progress");
 }
