@@ -40,7 +40,9 @@ export function movingSocket(servers) {
     #closed(event) {
       if (state.server === servers[state.at % servers.length] && this.wasOpen)
         state.server = undefined;
-      if (!this.closedByUser) state.at++; // whatever it was: the next server
+      // Whatever it was: the next server. The SDK gives up a dial by itself after 5 s, which may be
+      // sooner than the handshake's own deadline.
+      if (!this.closedByUser || !this.wasOpen) state.at++;
       if (!this.wasOpen && !this.closedByUser && this.tries < servers.length) {
         this.#dial();
         return;
