@@ -326,6 +326,7 @@ struct sim_group {
     struct sim_history histories[SIM_INCARNATIONS_MAX];
     uint32_t history_count;
     uint64_t epoch_first;
+    uint64_t digested; /* where its peers stood when the digests were compared */
 };
 
 struct sim_channel {
@@ -338,8 +339,8 @@ struct sim_channel {
 /* After every node_step of @p: its new commits, resyncs and states. */
 void sim_check_step(struct sim *s, struct sim_peer *p);
 void sim_check_peer_new(struct sim *s, struct sim_peer *p);
-/* Equal commit numbers mean equal digests. */
-void sim_check_digests(struct sim *s);
+/* Equal commit numbers mean equal digests; of groups that moved since, or of all. */
+void sim_check_digests(struct sim *s, bool all);
 /* The entry delivered at (channel, epoch, seq): attempt, or -1. */
 int64_t sim_check_at(const struct sim *s, uint32_t channel, uint64_t epoch, uint64_t seq);
 void sim_check_final(struct sim *s); /* sim_final.c, after convergence */

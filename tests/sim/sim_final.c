@@ -162,7 +162,7 @@ static void check_peer(struct sim *s, struct sim_peer *p)
 
 void sim_check_final(struct sim *s)
 {
-    sim_check_digests(s);
+    sim_check_digests(s, true);
     for (uint32_t i = 0; i < s->attempt_count && !s->failed; i++)
         if (s->attempts[i].acked) check_acked(s, i);
     for (uint32_t i = 0; i < s->publish_count && !s->failed; i++) {

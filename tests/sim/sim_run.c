@@ -86,7 +86,7 @@ static void sample(struct sim *s)
     }
     sim_client_check_answers(s);
     uint64_t n = s->now_us / SAMPLE_US;
-    if (n % 3 == 0) sim_check_digests(s);
+    if (n % 3 == 0) sim_check_digests(s, false);
     if (s->o.trim) trim(s, n);
     struct sim_peer *p = &s->peers[n % s->o.voters];
     if (p->up) {
