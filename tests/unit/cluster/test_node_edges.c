@@ -371,6 +371,58 @@ static void peers_with_other_groups_say_so_and_do_not_form_together(void **state
     net_destroy(t);
 }
 
+/* Gossip between the node of @t and @s at "odd:1", named "n2", for @ms. */
+static void gossip(struct net *t, struct swim *s, uint64_t ms)
+{
+    const struct swim_out *so;
+    for (uint64_t end = t->now_ms + ms; t->now_ms < end; t->now_ms++) {
+        swim_tick(s, t->now_ms, &so);
+        for (uint32_t k = 0; k < so->packet_count; k++) {
+            struct node_event ev = {.type = NODE_EV_PACKET};
+            ev.packet.plane = NODE_GOSSIP;
+            ev.packet.from_name = "n2";
+            ev.packet.from_boot = 77;
+            ev.packet.bytes = so->packets[k].bytes;
+            assert_int_equal(net_event(t, 0, ev), DUN_OK);
+        }
+        assert_int_equal(net_event(t, 0, (struct node_event){.type = NODE_EV_TICK}), DUN_OK);
+        const struct node_out *o = node_out(t->node[0]);
+        for (uint32_t k = 0; k < o->packet_count; k++) {
+            assert_int_equal(o->packets[k].plane, NODE_GOSSIP);     /* it has no other address */
+            if (strcmp(o->packets[k].addr, "odd:1") != 0) continue; /* a seed that is not up */
+            assert_int_equal(swim_recv(s, t->now_ms, "n1", t->boot[0], o->packets[k].bytes, &so),
+                             DUN_OK);
+        }
+        node_out_clear(t->node[0]);
+    }
+}
+
+static void a_voter_whose_metadata_nobody_can_read_is_a_member_without_address(void **state)
+{
+    (void)state;
+    static const char *const metas[] = {"", "junk", "\x02"}; /* the last: of another version */
+    for (size_t i = 0; i < DUN_COUNT(metas); i++) {
+        struct net *t = net_create(2, 1, 60000);
+        net_up(t, 0);
+        struct swim_config c = {.name = "n2",
+                                .addr = "odd:1",
+                                .seeds = {"10.0.0.0:1"},
+                                .seed_count = 1,
+                                .meta = dun_slice_str(metas[i]),
+                                .boot = 77,
+                                .prng_seed = 3};
+        struct swim *s;
+        assert_int_equal(swim_create(&s, &c), DUN_OK);
+        gossip(t, s, 3000);
+        struct swim_member m;
+        assert_true(swim_find(node_swim(t->node[0]), "n2", &m));
+        assert_int_equal(m.state, SWIM_ALIVE);
+        assert_int_equal(node_meta_client_addr(m.meta).len, 0);
+        swim_destroy(s);
+        net_destroy(t);
+    }
+}
+
 static void a_twin_is_told_that_its_name_is_taken(void **state)
 {
     (void)state;
@@ -406,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_cast_is_bounded_and_a_large_one_goes_out_at_once),
         cmocka_unit_test(a_guest_is_known_to_all_and_takes_part_in_nothing),
         cmocka_unit_test(peers_with_other_groups_say_so_and_do_not_form_together),
+        cmocka_unit_test(a_voter_whose_metadata_nobody_can_read_is_a_member_without_address),
         cmocka_unit_test(a_twin_is_told_that_its_name_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -205,27 +205,54 @@ static void a_bad_sender_name_or_packet_type_is_malformed(void **state)
 static void a_bad_configuration_is_refused(void **state)
 {
     (void)state;
-    struct swim *s;
-    struct swim_config good = {.name = "me", .addr = "me:1", .boot = 1}, c;
-    char long_name[DUN_NAME_MAX + 2] = {0};
+    char long_name[DUN_NAME_MAX + 2] = {0}, long_addr[DUN_ADDR_MAX + 2] = {0};
     memset(long_name, 'n', sizeof long_name - 1);
-    c = good, c.name = "";
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
-    c = good, c.name = long_name;
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
-    c = good, c.addr = "";
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
-    c = good, c.seed_count = DUN_SEEDS_MAX + 1;
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
-    c = good, c.seed_count = 1, c.seeds[0] = "a b";
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
-    c = good, c.meta.len = DUN_META_MAX + 1;
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
-    c = good, c.probe_interval_ms = UINT32_MAX;
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
-    c = good, c.retransmit_mult = UINT32_MAX;
-    assert_int_equal(swim_create(&s, &c), DUN_E_CONFIG);
+    memset(long_addr, 'h', sizeof long_addr - 1);
+    const struct swim_config good = {.name = "me", .addr = "me:1", .boot = 1};
+    struct swim_config c[16];
+    size_t n = 0;
+    for (size_t i = 0; i < DUN_COUNT(c); i++)
+        c[i] = good;
+    c[n++].name = NULL;
+    c[n++].name = "";
+    c[n++].name = long_name;
+    c[n++].addr = NULL;
+    c[n++].addr = "";
+    c[n++].addr = long_addr;
+    c[n++].seed_count = DUN_SEEDS_MAX + 1;
+    c[n++].seed_count = 1; /* without a seed */
+    c[n].seed_count = 1, c[n++].seeds[0] = "a b";
+    c[n++].meta.len = DUN_META_MAX + 1;
+    c[n++].probe_interval_ms = SWIM_TIMING_MS_MAX + 1;
+    c[n++].probe_timeout_ms = UINT32_MAX;
+    c[n++].suspicion_mult = SWIM_MULT_MAX + 1;
+    c[n++].suspicion_max_mult = UINT32_MAX;
+    c[n++].retransmit_mult = UINT32_MAX;
+    c[n].seeds[0] = "h:1", c[n].seeds[1] = "", c[n++].seed_count = 2;
+    assert_int_equal(n, DUN_COUNT(c));
+    struct swim *s;
+    for (size_t i = 0; i < n; i++)
+        if (swim_create(&s, &c[i]) != DUN_E_CONFIG) fail_msg("row %zu", i);
     assert_int_equal(swim_create(&s, &good), DUN_OK);
+    swim_destroy(s);
+}
+
+static void timing_that_is_given_is_taken_and_indirect_probes_are_bounded(void **state)
+{
+    (void)state;
+    struct swim_config c = {.name = "me",
+                            .addr = "me:1",
+                            .boot = 1,
+                            .probe_interval_ms = SWIM_TIMING_MS_MAX,
+                            .probe_timeout_ms = 7,
+                            .indirect_count = SWIM_INDIRECT_MAX + 1,
+                            .suspicion_mult = SWIM_MULT_MAX};
+    struct swim *s;
+    assert_int_equal(swim_create(&s, &c), DUN_OK);
+    assert_int_equal(s->config.probe_interval_ms, SWIM_TIMING_MS_MAX);
+    assert_int_equal(s->config.probe_timeout_ms, 7);
+    assert_int_equal(s->config.indirect_count, SWIM_INDIRECT_MAX);
+    assert_int_equal(s->config.suspicion_mult, SWIM_MULT_MAX);
     swim_destroy(s);
 }
 
@@ -238,6 +265,7 @@ int main(void)
         cmocka_unit_test(entries_out_of_bounds_are_malformed),
         cmocka_unit_test(a_bad_sender_name_or_packet_type_is_malformed),
         cmocka_unit_test(a_bad_configuration_is_refused),
+        cmocka_unit_test(timing_that_is_given_is_taken_and_indirect_probes_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
