@@ -9,7 +9,9 @@
  *   dead       suspected + the longest suspicion of n.
  *   known      dead + the rounds of a piggyback, + 1.2 push/pull intervals, which
  *              bring what gossip has missed.
- *   storm      three push/pull intervals of 1.2.
+ *   storm      n entries reach n peers when each peer has received 2 ln(n) of each, at
+ *              STORM_ENTRIES a packet and SWIM_GOSSIP_FANOUT packets each g; and three
+ *              push/pull intervals of 1.2.
  *   calm       a ping and an ack each T, push/pull with its reply, and 10 % more.
  *   alive      nobody living is suspected in a calm network, nor declared dead while
  *              at most ALIVE_LOSS_PPM are lost or others stop and go.
@@ -25,7 +27,8 @@ enum {
     INDIRECT = 3,
     RETRANSMIT = 4,
     PUSHPULL_MS = 10000, /* swim's defaults */
-    ALIVE_LOSS_PPM = 50000
+    ALIVE_LOSS_PPM = 50000,
+    STORM_ENTRIES = 6 /* of about 170 bytes in a packet of gossip */
 };
 
 uint64_t crowd_bound_suspect_ms(const struct crowd_options *o)
@@ -47,8 +50,9 @@ uint64_t crowd_bound_known_ms(const struct crowd_options *o)
 
 uint64_t crowd_bound_storm_ms(const struct crowd_options *o)
 {
-    (void)o;
-    return 3 * PUSHPULL_MS * 6 / 5;
+    double tellings = o->peers * 1.3863 * swim_log2_q16(o->peers) / 65536;
+    double rounds = tellings / (STORM_ENTRIES * SWIM_GOSSIP_FANOUT);
+    return (uint64_t)(rounds * (o->interval_ms / 3)) + 3 * PUSHPULL_MS * 6 / 5;
 }
 
 double crowd_bound_calm(const struct crowd_options *o)
