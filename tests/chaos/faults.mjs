@@ -141,7 +141,7 @@ export const FAULTS = {
       const rest = others(run, harmed);
       const pairs = between(harmed, rest);
       memo.how = 'together';
-      if (harmed.length > 1 && run.chance.next() < 0.5) {
+      if (harmed.length > 1 && run.chance.next() < 0.25) {
         pairs.push(...between([harmed[0]], [harmed[1]]));
         memo.how = 'each alone';
       }
