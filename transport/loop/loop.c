@@ -82,6 +82,7 @@ static uint32_t conn_max_of(uint32_t workers)
     getrlimit(RLIMIT_NOFILE, &lim);
     uint64_t left = lim.rlim_cur > 2 * FDS_RESERVED ? lim.rlim_cur - FDS_RESERVED : FDS_RESERVED;
     uint64_t each = left / workers;
+    each -= each / 2 < WORKER_SURPLUS_MAX ? each / 2 : WORKER_SURPLUS_MAX;
     return each > DUN_CONNS_PER_WORKER_MAX ? DUN_CONNS_PER_WORKER_MAX : (uint32_t)each;
 }
 

@@ -120,7 +120,9 @@ void core_destroy(struct core *c);
 
 /* ---- worker.c ---- */
 
-/* Takes @fd. */
+enum { WORKER_SURPLUS_MAX = 32 /* connections beyond the limit, to be told so; more are closed */ };
+
+/* Takes @fd. @conn_max without the surplus. */
 struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t conn_max);
 void worker_start(struct worker *w);
 struct inbox *worker_inbox(struct worker *w);

@@ -4,7 +4,13 @@
  * (1) Output leaves only in turn(), so all that one turn produced for a
  *     connection is one gathered write.
  * (2) A connection with a write under way is blocked: its cursors wait.
- * (3) The read buffer is the worker's; a connection owns none. */
+ * (3) The read buffer is the worker's; a connection owns none.
+ * (4) However many events the loop has at once (thousands of clients that come
+ *     back), commits and output wait for TURN_MS of them at most.
+ * (5) Who connects is taken in groups. Between two groups the worker must have
+ *     spent ARRIVALS_SHARE - 1 times as long on nothing as on its work, but no
+ *     group waits longer than ARRIVALS_WAIT_MS. So a crowd is let in as fast as
+ *     there is time left over, and does not slow down those inside. */
 #include "transport/loop/loop_impl.h"
 
 #include <stdio.h>
@@ -16,6 +22,10 @@ enum {
     READ_BUFFER = 64 * 1024,
     SUBMITS_START = 64,
     LISTEN_BACKLOG = 4096,
+    TURN_MS = 1, /* of events, then what arrived meanwhile has its turn */
+    ARRIVALS_GROUP = 16,
+    ARRIVALS_SHARE = 4,
+    ARRIVALS_WAIT_MS = 50,
     TICK_MS = 1000,
     DRAIN_STEP_MS = 50, /* clients are spread over DRAIN_STEPS of these */
     DRAIN_STEPS = 20
@@ -33,13 +43,18 @@ struct worker {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t spin; /* active while there is more to catch up */
-    uv_timer_t tick, drain;
+    uv_timer_t tick, drain, arrivals;
     struct session_hub hub;
     struct conn *conns;
     struct inbox_item *submits; /* of this turn; at most DUN_PENDING_MAX */
     uint32_t submit_count, submit_cap;
     uint32_t drain_each;
     uint64_t refused_log_ms;
+    uint64_t turn_ns;          /* the end of the last turn */
+    uint64_t woke_ns, busy_ns; /* the loop's last waking; its work since the last group */
+    uint64_t group_ns;         /* when the last group of arrivals began */
+    uint32_t group_count;      /* taken of it */
+    bool group_waits;          /* libuv holds an arrival until we take it */
     bool draining, stopping, drained, listening;
     uint8_t read[READ_BUFFER];
 };
@@ -93,6 +108,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+static void event_done(struct worker *w);
 
 static void update_read(struct conn *c)
 {
@@ -117,6 +133,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     set_time(c->worker);
     session_receive(&c->session, (uint8_t *)buf->base, (size_t)n);
     update_read(c);
+    event_done(c->worker);
 }
 
 static void conn_service(struct conn *c);
@@ -233,16 +250,13 @@ static void on_refused_closed(uv_handle_t *h)
     dun_free(h);
 }
 
-static void on_connection(uv_stream_t *listener, int status)
+static void take_arrival(struct worker *w, uv_stream_t *listener)
 {
-    struct worker *w = listener->data;
-    if (status != 0) {
-        refuse_log(w, uv_strerror(status));
-        return;
-    }
-    if (w->conn_count >= w->conn_max) {
+    w->group_count++;
+    bool surplus = w->conn_count >= w->conn_max;
+    if (surplus) refuse_log(w, "too many connections; raise the limit on open files");
+    if (w->conn_count >= w->conn_max + WORKER_SURPLUS_MAX) {
         uv_tcp_t *tcp = dun_malloc(sizeof *tcp);
-        refuse_log(w, "too many connections; raise the limit on open files");
         uv_tcp_init(&w->uv, tcp);
         int e = uv_accept(listener, (uv_stream_t *)tcp);
         (void)e;
@@ -260,6 +274,7 @@ static void on_connection(uv_stream_t *listener, int status)
     w->conns = c;
     w->conn_count++;
     session_init(&c->session, &w->hub);
+    c->session.surplus = surplus;
     atomic_fetch_add_explicit(&w->counters->accepted, 1, memory_order_relaxed);
     if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0) {
         conn_close(c);
@@ -267,6 +282,44 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     uv_tcp_nodelay(&c->tcp, 1);
     update_read(c);
+    event_done(w);
+}
+
+/* May another one come in? Begins a new group if it is time. */
+static bool arrivals_open(struct worker *w)
+{
+    uint64_t now = uv_hrtime(), wait = (uint64_t)ARRIVALS_WAIT_MS * 1000000;
+    if (w->busy_ns * ARRIVALS_SHARE < wait) wait = w->busy_ns * ARRIVALS_SHARE;
+    if (now - w->group_ns >= wait) {
+        w->group_ns = now;
+        w->group_count = 0;
+        w->busy_ns = 0;
+    }
+    return w->group_count < ARRIVALS_GROUP;
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct worker *w = listener->data;
+    if (status != 0) {
+        refuse_log(w, uv_strerror(status));
+    } else if (arrivals_open(w)) {
+        take_arrival(w, listener);
+    } else {
+        w->group_waits = true; /* libuv listens no further before this one is taken */
+    }
+}
+
+static void on_arrivals(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    if (!w->group_waits || !w->listening) return;
+    if (arrivals_open(w)) {
+        w->group_waits = false;
+        take_arrival(w, (uv_stream_t *)&w->listener);
+    } else {
+        uv_timer_start(t, on_arrivals, 1, 0);
+    }
 }
 
 /* ---- a turn ---- */
@@ -322,16 +375,23 @@ static void turn(struct worker *w)
         uv_idle_stop(&w->spin);
     }
     count(w);
+    w->turn_ns = uv_hrtime();
 }
 
 static void on_prepare(uv_prepare_t *p)
 {
-    turn(p->data);
+    struct worker *w = p->data;
+    turn(w);
+    if (w->group_waits && !uv_is_active((uv_handle_t *)&w->arrivals))
+        uv_timer_start(&w->arrivals, on_arrivals, 1, 0);
+    w->busy_ns += w->turn_ns - w->woke_ns;
 }
 
 static void on_check(uv_check_t *c)
 {
-    turn(c->data);
+    struct worker *w = c->data;
+    w->woke_ns = uv_hrtime();
+    turn(w);
 }
 
 static void on_tick(uv_timer_t *t)
@@ -392,6 +452,7 @@ static void end(struct worker *w)
     uv_close((uv_handle_t *)&w->spin, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->drain, NULL);
+    uv_close((uv_handle_t *)&w->arrivals, NULL);
     inbox_close(&w->inbox);
     for (struct conn *c = w->conns; c != NULL; c = c->next)
         conn_close(c);
@@ -464,6 +525,14 @@ static void on_inbox(uv_async_t *async)
         if (!w->stopping) handle(w, &items[i]);
         drop(&items[i]);
     }
+}
+
+/* libuv calls back for up to 1024 events, and accepts all who wait, before anyone else is asked. */
+static void event_done(struct worker *w)
+{
+    if (uv_hrtime() - w->turn_ns < (uint64_t)TURN_MS * 1000000) return;
+    on_inbox(&w->inbox.async);
+    if (!w->stopping) turn(w);
 }
 
 void worker_overflow(struct worker *w)
@@ -586,9 +655,10 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
     uv_idle_init(&w->uv, &w->spin);
     uv_timer_init(&w->uv, &w->tick);
     uv_timer_init(&w->uv, &w->drain);
+    uv_timer_init(&w->uv, &w->arrivals);
     uv_tcp_init(&w->uv, &w->listener);
     w->prepare.data = w->check.data = w->spin.data = w->tick.data = w->drain.data =
-        w->listener.data = w;
+        w->arrivals.data = w->listener.data = w;
     e = uv_tcp_open(&w->listener, fd);
     DUN_ASSERT(e == 0);
     w->listening = true;

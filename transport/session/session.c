@@ -4,7 +4,9 @@
  * (1) out_head..out_tail hold out_bytes unsent bytes, out_skip of the first
  *     blob are sent already, in out_count blobs.
  * (2) A session is in exactly one slot of the wheel, the one of due_s.
- * (3) hub->held_bytes is the sum of in.cap. */
+ * (3) hub->held_bytes is the sum of in.cap.
+ * (4) hub->unread_bytes is the sum of out_bytes of the hub->blocked_count
+ *     blocked sessions. Others' output is the turn's own and leaves with it. */
 #include "transport/session/session_impl.h"
 
 enum { CHUNK_BLOBS = 14, CHUNKS_FREE_MAX = 4096 };
@@ -85,6 +87,7 @@ void session_out_add(struct session *s, struct dun_blob *blob)
     c->at[c->end++] = blob;
     s->out_bytes += blob->len;
     s->out_count++;
+    if (s->blocked) s->hub->unread_bytes += blob->len;
     session_mark_dirty(s);
 }
 
@@ -111,6 +114,7 @@ void session_out_consume(struct session *s, size_t bytes)
 {
     DUN_ASSERT(bytes <= s->out_bytes);
     s->out_bytes -= (uint32_t)bytes;
+    if (s->blocked) s->hub->unread_bytes -= bytes;
     while (bytes > 0) {
         struct session_chunk *c = s->out_head;
         struct dun_blob *b = c->at[c->first];
@@ -128,6 +132,46 @@ void session_out_consume(struct session *s, size_t bytes)
         if (s->out_head == NULL) s->out_tail = NULL;
         chunk_give(s->hub, c);
     }
+}
+
+/* ---- what clients leave unread ---- */
+
+static void block(struct session *s, bool blocked)
+{
+    struct session_hub *h = s->hub;
+    if (s->blocked == blocked) return;
+    s->blocked = blocked;
+    if (blocked) {
+        h->unread_bytes += s->out_bytes;
+        h->blocked_count++;
+    } else {
+        h->unread_bytes -= s->out_bytes;
+        h->blocked_count--;
+    }
+}
+
+static uint64_t shed_above(struct session_hub *h, uint64_t bytes, uint64_t excess)
+{
+    for (uint32_t i = 0; i < SESSION_WHEEL_SLOTS; i++) {
+        for (struct session *s = h->wheel[i]; s != NULL && excess > 0; s = s->wheel_next) {
+            if (!s->blocked || s->phase != SESSION_OPEN || s->out_bytes < bytes) continue;
+            session_abort(s); /* a close frame would wait behind what it does not read */
+            h->shed++;
+            excess -= s->out_bytes < excess ? s->out_bytes : excess;
+        }
+    }
+    return excess;
+}
+
+/* Each may have SESSION_UNREAD_MIN and one message unread, so thousands can have more than the
+ * limit together: then those with the most are too slow. */
+static void shed(struct session_hub *h)
+{
+    if (h->unread_bytes <= SESSION_UNREAD_MAX) return;
+    uint64_t excess = h->unread_bytes - SESSION_UNREAD_MAX;
+    uint64_t average = h->unread_bytes / h->blocked_count;
+    for (uint64_t times = 4; times > 0 && excess > 0; times /= 2)
+        excess = shed_above(h, times * average, excess);
 }
 
 /* ---- deadlines ---- */
@@ -170,6 +214,7 @@ void session_hub_tick(struct session_hub *h)
 {
     uint64_t now_s = session_now_s(h);
     session_presence_tick(h);
+    shed(h);
     if (h->wheel_s + SESSION_WHEEL_SLOTS < now_s) h->wheel_s = now_s - SESSION_WHEEL_SLOTS;
     while (h->wheel_s < now_s) {
         h->wheel_s++;
@@ -213,6 +258,7 @@ void session_deinit(struct session *s)
         *link = s->dirty_next;
     }
     session_out_consume(s, s->out_bytes);
+    block(s, false);
     h->held_bytes -= s->in.cap;
     dun_buf_deinit(&s->in);
     DUN_ASSERT(s->out_head == NULL && h->session_count > 0);
@@ -251,7 +297,7 @@ bool session_wants_read(const struct session *s)
 
 void session_set_blocked(struct session *s, bool blocked)
 {
-    s->blocked = blocked;
+    block(s, blocked);
     if (blocked || s->phase != SESSION_OPEN) return;
     for (struct session_sub *sub = s->subs; sub != NULL; sub = sub->next)
         if (sub->behind) session_hub_lag(s);

@@ -35,8 +35,12 @@ enum {
     SESSION_OUT_MAX = 1 << 20, /* unsent replies of one client; beyond it we stop reading from it */
     SESSION_OUT_PIECES_MAX =
         8192, /* likewise in pieces, as the smallest cost more than their bytes */
+    SESSION_UNREAD_MAX = 64 << 20, /* what the sockets of all clients of a worker did not take */
+    SESSION_UNREAD_SHARE = SESSION_UNREAD_MAX / SESSION_OUT_MAX, /* see session_out_room */
+    SESSION_UNREAD_MIN = 8 << 10, /* what any client may leave unread in any case */
     SESSION_HELD_MAX = 256 << 20, /* half-read input of all clients of a worker together */
     SESSION_PUMP_MAX = 64,        /* messages read from the log under one lock */
+    SESSION_PUMP_UNIT = 4096,     /* bytes that cost as much to copy as a message to encode */
 };
 
 struct session_options {
@@ -123,6 +127,7 @@ struct session_hub {
     struct session *lagging, **lagging_end;     /* a cursor of theirs is behind; served in turn */
     struct session_chunk *chunks;               /* free ones */
     uint32_t chunk_count;
+    uint32_t inline_left; /* messages that answers to subscribes may still hold in this turn */
 
     struct session_pending *pending;
     uint32_t pending_cap, pending_free, pending_count;
@@ -135,7 +140,10 @@ struct session_hub {
 
     struct session_presence *presence;
 
-    size_t held_bytes; /* room that half-read input takes */
+    size_t held_bytes;      /* room that half-read input takes */
+    uint64_t unread_bytes;  /* unsent output of blocked sessions */
+    uint32_t blocked_count; /* of them */
+    uint64_t shed;          /* sessions ended for having too much of them */
     uint32_t session_count, client_count;
     uint64_t sub_count, delivered, encoded, caught_up, published, publish_errors;
 };
@@ -165,6 +173,7 @@ struct session {
     bool is_dirty, is_lagging;
     bool in_input; /* a protocol works on input; it must not be entered again */
     bool blocked;  /* the worker waits for the socket to become writable */
+    bool surplus;  /* beyond the connections a worker may have: here to be told so */
 };
 
 void session_hub_init(struct session_hub *h, const struct session_options *options,
@@ -205,10 +214,22 @@ void session_init(struct session *s, struct session_hub *h); /* begins as HTTP *
 void session_deinit(struct session *s);
 /* @data may be written to (unmasking). */
 void session_receive(struct session *s, uint8_t *data, size_t len);
+/* The bytes that one client may leave unread: @max, or a fixed share of what all together still
+ * may. So a few slow ones get all they could use, thousands get little each, and the sum is
+ * bounded. Source: Choudhury, Hahne, Dynamic Queue Length Thresholds (1998). */
+static inline uint32_t session_out_room(const struct session *s, uint32_t max)
+{
+    uint64_t unread = s->hub->unread_bytes;
+    uint64_t left = unread < SESSION_UNREAD_MAX ? SESSION_UNREAD_MAX - unread : 0;
+    uint64_t share = left / SESSION_UNREAD_SHARE;
+    if (share < SESSION_UNREAD_MIN) share = SESSION_UNREAD_MIN;
+    return share < max ? (uint32_t)share : max;
+}
 /* So much is unsent that the client is not listened to. */
 static inline bool session_out_full(const struct session *s)
 {
-    return s->out_bytes > SESSION_OUT_MAX || s->out_count > SESSION_OUT_PIECES_MAX;
+    return s->out_bytes > session_out_room(s, SESSION_OUT_MAX) ||
+           s->out_count > SESSION_OUT_PIECES_MAX;
 }
 /* May the worker read from the client? */
 bool session_wants_read(const struct session *s);

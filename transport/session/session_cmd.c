@@ -26,13 +26,16 @@ static struct dun_blob *keep(struct dun_slice text)
 /* A question is short and its answer long, so what a client does not read bounds its questions. */
 static bool unread(const struct session *s)
 {
-    return s->hub->replies.len + s->out_bytes > SESSION_OUT_MAX;
+    return s->hub->replies.len + s->out_bytes > session_out_room(s, SESSION_OUT_MAX);
 }
 
-/* Messages in the answer to a subscribe; without any, the cursor brings them in its own time. */
+/* Messages in the answer to a subscribe; without any, the cursor brings them in its own time. So a
+ * crowd that comes back at once does not keep the worker from the others. */
 static uint32_t inline_max(const struct session *s)
 {
-    return unread(s) ? 0 : DUN_CLIENT_HISTORY_MAX;
+    uint32_t left = s->hub->inline_left;
+    if (unread(s)) return 0;
+    return left < DUN_CLIENT_HISTORY_MAX ? left : DUN_CLIENT_HISTORY_MAX;
 }
 
 /* ---- connect, refresh ---- */
@@ -196,6 +199,7 @@ static void write_started(struct session *s, uint32_t id, struct session_sub *su
         pubs[i] = session_publication(st->msgs[i], true);
     r.publications = pubs;
     r.publication_count = st->count;
+    s->hub->inline_left -= st->count;
     cmd_write_subscribe(reply(s), id, &r);
     dun_free(pubs);
 }

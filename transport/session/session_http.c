@@ -87,9 +87,25 @@ static void route_api(struct session *s, const struct http_request *req, struct 
     }
 }
 
+/* Operators and balancers are answered even then. */
+static bool refuse_surplus(struct session *s, const struct http_request *req)
+{
+    static const char events[] = "/events/";
+    struct dun_slice p = req->path;
+    bool stays = dun_slice_is(p, "/connection/websocket") ||
+                 (p.len >= sizeof events - 1 && memcmp(p.data, events, sizeof events - 1) == 0);
+    if (!s->surplus) return false;
+    http_of(s)->keep_alive = false;
+    if (stays)
+        plain(s, 503, "this peer has all the connections it may have; try another\n",
+              "Retry-After: 5\r\n");
+    return stays;
+}
+
 static void route(struct session *s, const struct http_request *req)
 {
     struct dun_slice rest = req->path, first;
+    if (refuse_surplus(s, req)) return;
     if (dun_slice_is(req->path, "/connection/websocket")) {
         session_ws_upgrade(s, req);
         return;

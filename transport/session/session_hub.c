@@ -8,7 +8,10 @@
 
 #include <sodium.h>
 
-enum { PUMP_BUDGET = 4096 /* messages encoded from the log before other work gets a turn */ };
+enum {
+    PUMP_BUDGET = 1024, /* messages and PUMP_UNITs of bytes that are encoded from the logs before
+                           other work gets a turn, and once more as many inside answers */
+};
 
 void session_hub_init(struct session_hub *h, const struct session_options *options,
                       const struct store *store, const struct session_ops *ops, uint8_t worker,
@@ -17,6 +20,7 @@ void session_hub_init(struct session_hub *h, const struct session_options *optio
     _Static_assert(sizeof h->hash_key == crypto_shorthash_KEYBYTES, "");
     *h = (struct session_hub){.options = options, .store = store, .ops = *ops, .worker = worker};
     h->lagging_end = &h->lagging;
+    h->inline_left = PUMP_BUDGET;
     dun_prng_seed(&h->prng, prng_seed);
     for (size_t i = 0; i < sizeof h->hash_key; i += sizeof(uint64_t)) {
         uint64_t v = dun_prng_next(&h->prng);
@@ -185,8 +189,8 @@ static uint32_t serve(struct session *s, uint32_t budget)
             break;
         }
         uint32_t share = budget < SESSION_PUMP_MAX ? budget : SESSION_PUMP_MAX;
-        uint32_t spent = share - session_sub_catch_up(sub, share);
-        budget -= spent == 0 ? 1 : spent; /* a read costs something even if it gave nothing */
+        uint32_t spent = session_sub_catch_up(sub, share);
+        budget -= spent < budget ? spent : budget;
     }
     for (struct session_sub *sub = s->subs; sub != NULL && !behind; sub = sub->next)
         behind = sub->behind;
@@ -197,9 +201,10 @@ static uint32_t serve(struct session *s, uint32_t budget)
 bool session_hub_pump(struct session_hub *h)
 {
     uint32_t budget = PUMP_BUDGET;
-    struct session *last = NULL; /* each at most once a call, so that output is flushed between */
-    for (struct session *s = h->lagging; s != NULL; s = s->lagging_next)
-        last = s;
+    h->inline_left = PUMP_BUDGET;
+    if (h->lagging == NULL) return false;
+    /* Each at most once a call, so that output is flushed between. */
+    struct session *last = DUN_CONTAINER(h->lagging_end, struct session, lagging_next);
     while (h->lagging != NULL && budget > 0) {
         struct session *s = h->lagging;
         session_hub_unlag(s);

@@ -151,9 +151,10 @@ void session_sub_unpark(struct session_sub *sub);
 /* A message that may be the cursor's next. @blobs: encodings made so far. */
 void session_sub_offer(struct session_sub *sub, const struct store_msg *m,
                        struct dun_blob *blobs[SESSION_ENC_COUNT]);
-/* Reads from the log until it is caught up, blocked or @budget is used up; returns what is left.
- * The subscription may be gone afterwards. */
-uint32_t session_sub_catch_up(struct session_sub *sub, uint32_t budget);
+/* Reads up to @max messages from the log, or until it is caught up or the client has enough to
+ * read; returns the work done: messages and SESSION_PUMP_UNITs of bytes, at least 1. The
+ * subscription may be gone afterwards. */
+uint32_t session_sub_catch_up(struct session_sub *sub, uint32_t max);
 void session_epoch_text(uint64_t epoch, char out[SESSION_EPOCH_MAX]);
 bool session_epoch_is(struct dun_slice text, uint64_t epoch);
 

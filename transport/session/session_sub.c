@@ -6,7 +6,7 @@
  * (2) The cursor is placed after the subscription is registered, by this
  *     peer's own log; what is committed meanwhile is dropped as past.
  * (3) A channel without history has no log; its messages wait in the output up
- *     to SESSION_OUT_MAX, then the client is too slow (3008).
+ *     to session_out_room(), then the client is too slow (3008).
  *
  * Known nuisance: a channel that nobody published to yet has its group's epoch,
  * and dropping idle channels of the group raises that, so its subscribers are
@@ -221,7 +221,7 @@ void session_sub_offer(struct session_sub *sub, const struct store_msg *m,
     if (sub->behind || (m->epoch == sub->epoch && m->seq <= sub->seq)) return;
     struct dun_blob **blob = &blobs[s->proto->encoding];
     if (!tracked(sub)) {
-        if (s->out_bytes > SESSION_OUT_MAX) {
+        if (s->blocked && s->out_bytes > session_out_room(s, SESSION_OUT_MAX)) {
             session_close(s, CMD_CLOSE_SLOW);
         } else {
             send(sub, m, blob);
@@ -230,7 +230,7 @@ void session_sub_offer(struct session_sub *sub, const struct store_msg *m,
     }
     bool next = m->epoch == sub->epoch && m->prev_seq == sub->seq;
     uint32_t max = sub->channel->history ? OUT_SOFT_MAX : SESSION_OUT_MAX;
-    bool room = s->out_bytes < max && (!s->blocked || !sub->channel->history);
+    bool room = s->out_bytes < session_out_room(s, max) && (!s->blocked || !sub->channel->history);
     if (next && room) {
         send(sub, m, blob);
         return;
@@ -260,14 +260,15 @@ static void lose(struct session_sub *sub, const struct store_position *pos)
     s->proto->lost(s, sub, &gap);
 }
 
-uint32_t session_sub_catch_up(struct session_sub *sub, uint32_t budget)
+uint32_t session_sub_catch_up(struct session_sub *sub, uint32_t max)
 {
     struct session *s = sub->owner;
     struct session_hub *h = s->hub;
     struct session_channel *c = sub->channel;
     struct store_msg *msgs[SESSION_PUMP_MAX];
-    uint32_t max = budget < SESSION_PUMP_MAX ? budget : SESSION_PUMP_MAX, count = 0;
+    uint32_t count = 0, spent = 1;
     dun_err e = DUN_OK;
+    if (max > SESSION_PUMP_MAX) max = SESSION_PUMP_MAX;
     h->ops.log_lock(h->ops.ctx, c->group);
     struct store_position pos = store_position(h->store, c->group, session_channel_name(c));
     if (pos.epoch == sub->epoch && pos.seq > sub->seq)
@@ -275,17 +276,17 @@ uint32_t session_sub_catch_up(struct session_sub *sub, uint32_t budget)
     h->ops.log_unlock(h->ops.ctx, c->group);
     if (pos.epoch != sub->epoch || e != DUN_OK) {
         lose(sub, &pos);
-        return budget;
+        return spent;
     }
-    uint32_t i = 0;
-    for (; i < count && s->out_bytes < OUT_SOFT_MAX; i++) {
+    for (uint32_t i = 0; i < count && s->out_bytes < session_out_room(s, OUT_SOFT_MAX); i++) {
         struct dun_blob *blob = NULL;
         send(sub, msgs[i], &blob);
+        spent += 1 + (uint32_t)(blob->len / SESSION_PUMP_UNIT);
         dun_blob_unref(blob);
         h->caught_up++;
     }
     for (uint32_t k = 0; k < count; k++)
         store_msg_unref(msgs[k]);
     sub->behind = sub->seq < pos.seq;
-    return budget - i;
+    return spent;
 }
