@@ -91,6 +91,7 @@ int dunlin_bench_fanout(int argc, char **argv);
 int dunlin_bench_publish(int argc, char **argv);
 int dunlin_bench_connections(int argc, char **argv);
 int dunlin_bench_recover(int argc, char **argv);
+int dunlin_bench_overload(int argc, char **argv);
 int dunlin_token(int argc, char **argv);
 int dunlin_keygen(int argc, char **argv);
 

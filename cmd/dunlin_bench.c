@@ -16,6 +16,7 @@ static const struct {
      dunlin_bench_publish},
     {"connections", "memory of the server per idle connection", dunlin_bench_connections},
     {"recover", "what is noticed when a peer is killed", dunlin_bench_recover},
+    {"overload", "what the other clients notice of an overload", dunlin_bench_overload},
 };
 
 static void print_usage(FILE *to)

@@ -1,0 +1,501 @@
+/* cmd/dunlin_bench_overload.c: does overload by some harm the others?
+ * Moderate clients listen to a publisher with a steady rate, all watched by this process; the load
+ * comes from a child (dunlin_bench_overload_load.c). Their latency, from the publisher's clock to
+ * the reader's, is measured in turns without and with the load, so that both see the same machine,
+ * and the memory of the servers is sampled all the while. */
+#include "cmd/dunlin_bench_overload.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "cmd/dunlin_bench_pool.h"
+#include "transport/codec/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    WATCH_PIDS_MAX = 8,
+    WATCH_TICK_MS = 1,
+    WATCH_MEMORY_MS = 50,
+    WATCH_SETUP_MS = 30 * 1000,
+    WATCH_ANSWER_MS = 120 * 1000, /* the longest command of the load */
+    WATCH_SETTLE_MS = 300,
+    WATCH_SAMPLES_MAX = 8 << 20,
+};
+
+enum watch_phase { WATCH_NONE, WATCH_CALM, WATCH_LOADED, WATCH_AFTER, WATCH_PHASES };
+
+struct samples {
+    double *ms;
+    size_t count, cap;
+};
+
+struct watch {
+    const struct overload_options *o;
+    uv_loop_t loop;
+    struct crowd fast, publisher;
+    uv_timer_t tick, timer;
+    uv_prepare_t prepare;
+    uv_poll_t poll;
+    int fd;
+    pid_t child;
+    enum watch_phase phase;
+    struct samples got[WATCH_PHASES];
+    uint64_t begun_ns, sent, acked, memory_ms;
+    struct crowd_codes errors;
+    uint64_t pids[WATCH_PIDS_MAX];
+    uint32_t pid_count;
+    uint64_t rss_before, rss_peak, rss_last; /* of the largest server */
+    bool publishing, timed_out, answered;
+    char line[OVERLOAD_LINE_MAX]; /* the child's last answer */
+    size_t line_len;
+    struct dun_buf report; /* of each command */
+};
+
+/* ---- memory ---- */
+
+static uint64_t anonymous_bytes(uint64_t pid)
+{
+    char path[64], line[256];
+    uint64_t kib = 0;
+    (void)snprintf(path, sizeof path, "/proc/%" PRIu64 "/status", pid);
+    FILE *f = fopen(path, "re");
+    if (f == NULL) return 0;
+    while (fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "RssAnon: %" SCNu64, &kib) == 1) break;
+    (void)fclose(f);
+    return kib * 1024;
+}
+
+static void sample_memory(struct watch *w)
+{
+    w->rss_last = 0;
+    for (uint32_t i = 0; i < w->pid_count; i++) {
+        uint64_t bytes = anonymous_bytes(w->pids[i]);
+        if (bytes > w->rss_last) w->rss_last = bytes;
+    }
+    if (w->rss_last > w->rss_peak) w->rss_peak = w->rss_last;
+}
+
+/* ---- the watched ---- */
+
+static void on_message(void *ctx, struct crowd_conn *c, uint64_t sent_ns, uint64_t n)
+{
+    struct watch *w = ctx;
+    struct samples *s = &w->got[w->phase];
+    uint64_t now = crowd_now_ns();
+    (void)c;
+    (void)n;
+    if (w->phase == WATCH_NONE || s->count == WATCH_SAMPLES_MAX || now < sent_ns) return;
+    if (s->count == s->cap) {
+        s->cap = s->cap == 0 ? 4096 : 2 * s->cap;
+        s->ms = dun_realloc(s->ms, s->cap * sizeof *s->ms);
+    }
+    s->ms[s->count++] = (double)(now - sent_ns) / 1e6;
+}
+
+static void on_answer(void *ctx, struct crowd_conn *c, uint32_t id, uint32_t code)
+{
+    struct watch *w = ctx;
+    (void)c;
+    (void)id;
+    w->acked++;
+    if (code != 0) crowd_codes_add(&w->errors, code);
+}
+
+static void publish_one(struct watch *w)
+{
+    char channel[OVERLOAD_NAME_MAX + 16];
+    struct dun_buf b = {0};
+    (void)snprintf(channel, sizeof channel, "%s%" PRIu64, w->o->channel, w->sent % w->o->channels);
+    dun_buf_printf(&b, "{\"t\":%" PRIu64 ",\"n\":%" PRIu64 ",\"x\":\"", crowd_now_ns(), w->sent);
+    while (b.len + 2 < w->o->size)
+        dun_buf_byte(&b, 'x');
+    dun_buf_str(&b, "\"}");
+    struct crowd_conn *c = &w->publisher.conns[w->sent % w->publisher.o.count];
+    if (crowd_publish(c, dun_slice_str(channel), dun_buf_view(&b), (uint32_t)w->sent + 3))
+        w->sent++;
+    dun_buf_deinit(&b);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct watch *w = t->data;
+    uint64_t now = crowd_now_ns();
+    if (now / 1000000 - w->memory_ms >= WATCH_MEMORY_MS) {
+        w->memory_ms = now / 1000000;
+        sample_memory(w);
+    }
+    if (!w->publishing) return;
+    uint64_t due = (now - w->begun_ns) * w->o->rate / 1000000000u;
+    if (w->sent < due) publish_one(w); /* at most one a tick: a late one is not made up for */
+    if (w->sent + 1 < due) w->begun_ns = now - (w->sent + 1) * 1000000000u / w->o->rate;
+}
+
+static void on_prepare(uv_prepare_t *p)
+{
+    struct watch *w = p->data;
+    crowd_flush(&w->publisher);
+}
+
+/* ---- the child ---- */
+
+static void on_line(uv_poll_t *p, int status, int events)
+{
+    struct watch *w = p->data;
+    (void)events;
+    size_t room = sizeof w->line - w->line_len;
+    ssize_t n = status == 0 && room > 0 ? read(w->fd, w->line + w->line_len, room) : 0;
+    if (n <= 0) {
+        (void)snprintf(w->line, sizeof w->line, "{\"error\":\"the load process ended\"}");
+        w->answered = true;
+        uv_poll_stop(p);
+        return;
+    }
+    w->line_len += (size_t)n;
+    if (w->line[w->line_len - 1] != '\n') return;
+    w->line[w->line_len - 1] = '\0';
+    w->answered = true;
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    ((struct watch *)t->data)->timed_out = true;
+}
+
+/* Runs until @done or @ms are over; true if @done. */
+static bool run_until(struct watch *w, bool (*done)(const struct watch *w), uint64_t ms)
+{
+    w->timed_out = false;
+    uv_update_time(&w->loop);
+    uv_timer_start(&w->timer, on_timer, ms, 0);
+    while (!done(w) && !w->timed_out)
+        (void)uv_run(&w->loop, UV_RUN_ONCE);
+    uv_timer_stop(&w->timer);
+    return done(w);
+}
+
+static bool never(const struct watch *w)
+{
+    (void)w;
+    return false;
+}
+
+static bool all_up(const struct watch *w)
+{
+    return w->fast.live == w->fast.o.count && w->publisher.live == w->publisher.o.count;
+}
+
+static bool all_answered(const struct watch *w)
+{
+    return w->acked == w->sent;
+}
+
+static bool has_answer(const struct watch *w)
+{
+    return w->answered;
+}
+
+static void pass(struct watch *w, enum watch_phase phase, uint64_t ms)
+{
+    w->phase = phase;
+    (void)run_until(w, never, ms);
+    w->phase = WATCH_NONE;
+}
+
+/* One command to the load, measured as @phase while it lasts. false: it went wrong. */
+static bool command(struct watch *w, enum watch_phase phase, const char *name, uint64_t argument)
+{
+    char text[64];
+    struct json_member error;
+    int n = snprintf(text, sizeof text, "%s %" PRIu64, name, argument);
+    w->answered = false;
+    w->line_len = 0;
+    if (write(w->fd, text, (size_t)n) != n) return false;
+    w->phase = phase;
+    bool ok = run_until(w, has_answer, WATCH_ANSWER_MS);
+    w->phase = WATCH_NONE;
+    if (!ok) (void)snprintf(w->line, sizeof w->line, "{\"error\":\"no answer from the load\"}");
+    dun_buf_printf(&w->report, "%s{\"command\":\"%s\",\"rss_mib\":%.1f,\"result\":%s}",
+                   w->report.len == 0 ? "" : ",", name, (double)w->rss_last / (1 << 20), w->line);
+    return json_find(dun_slice_str(w->line), "error", &error) && dun_slice_is(error.value, "\"\"");
+}
+
+static uint64_t number(const struct watch *w, const char *name)
+{
+    struct json_member m;
+    uint64_t v = 0;
+    if (!json_find(dun_slice_str(w->line), name, &m) || json_get_u64(m.value, &v) != DUN_OK)
+        return 0;
+    return v;
+}
+
+/* ---- the courses of events ---- */
+
+static bool run_slow(struct watch *w)
+{
+    uint64_t ms = w->o->seconds * 1000;
+    for (uint64_t i = 0; i < w->o->rounds; i++) {
+        pass(w, WATCH_CALM, ms);
+        if (!command(w, WATCH_NONE, "open", 0) || !command(w, WATCH_NONE, "stop", 0)) return false;
+        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+        pass(w, WATCH_LOADED, ms);
+        if (!command(w, WATCH_AFTER, "resume", w->fast.conns[0].seq)) return false;
+        if (!command(w, WATCH_NONE, "drop", 0)) return false;
+    }
+    return true;
+}
+
+static bool run_storm(struct watch *w)
+{
+    if (!command(w, WATCH_NONE, "open", 0) || !command(w, WATCH_NONE, "capacity", 0)) return false;
+    uint64_t rate = number(w, "capacity_per_s") * w->o->factor / 100;
+    for (uint64_t i = 0; i < w->o->rounds; i++) {
+        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+        pass(w, WATCH_CALM, w->o->seconds * 1000);
+        if (!command(w, WATCH_LOADED, "storm", rate)) return false;
+    }
+    return true;
+}
+
+static bool run_crowd(struct watch *w)
+{
+    pass(w, WATCH_CALM, w->o->seconds * 1000);
+    if (!command(w, WATCH_AFTER, "open", 0)) return false;
+    for (uint64_t i = 0; i < w->o->rounds; i++)
+        if (!command(w, WATCH_AFTER, "publish", 1)) return false;
+    pass(w, WATCH_LOADED, w->o->seconds * 1000);
+    return true;
+}
+
+static bool run_reconnect(struct watch *w)
+{
+    if (!command(w, WATCH_NONE, "publish", 1) || !command(w, WATCH_NONE, "open", 0)) return false;
+    for (uint64_t i = 0; i < w->o->rounds; i++) {
+        if (!command(w, WATCH_NONE, "drop", 0)) return false;
+        if (!command(w, WATCH_NONE, "publish", w->o->behind)) return false;
+        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+        pass(w, WATCH_CALM, w->o->seconds * 1000);
+        if (!command(w, WATCH_LOADED, "open", 0)) return false;
+    }
+    return true;
+}
+
+/* ---- figures ---- */
+
+static double at(const struct samples *s, unsigned q)
+{
+    return s->count == 0 ? 0 : bench_quantile(s->ms, s->count, q);
+}
+
+static void report(struct watch *w, bool ok)
+{
+    static const char *const names[] = {"", "calm", "loaded", "after"};
+    const struct overload_options *o = w->o;
+    struct dun_buf codes = {0};
+    crowd_codes_json(&w->errors, &codes);
+    dun_buf_byte(&codes, '\0');
+    dun_buf_byte(&w->report, '\0');
+    for (int p = WATCH_CALM; p < WATCH_PHASES; p++)
+        if (w->got[p].count > 0) bench_sort(w->got[p].ms, w->got[p].count);
+    const struct samples *calm = &w->got[WATCH_CALM], *loaded = &w->got[WATCH_LOADED];
+    double ratio = at(calm, 99) > 0 ? at(loaded, 99) / at(calm, 99) : 0;
+    const double mib = 1 << 20;
+    if (!o->server.json) {
+        for (int p = WATCH_CALM; p < WATCH_PHASES; p++)
+            printf("%-7s p50 %.2f ms, p99 %.2f ms, %zu deliveries\n", names[p], at(&w->got[p], 50),
+                   at(&w->got[p], 99), w->got[p].count);
+        printf("ratio of p99, loaded to calm: %.2f\n"
+               "memory of the largest server: %.1f MiB before, %.1f MiB at most, %.1f MiB now\n"
+               "watched clients: %" PRIu64 " published, errors %s, %" PRIu64 " wrong\n%s\n",
+               ratio, (double)w->rss_before / mib, (double)w->rss_peak / mib,
+               (double)w->rss_last / mib, w->sent, (const char *)codes.data, w->fast.wrong,
+               (const char *)w->report.data);
+    } else {
+        printf("{\"ok\":%s", ok ? "true" : "false");
+        for (int p = WATCH_CALM; p < WATCH_PHASES; p++)
+            printf(",\"%s_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"n\":%zu}", names[p], at(&w->got[p], 50),
+                   at(&w->got[p], 99), w->got[p].count);
+        printf(",\"ratio\":%.3f,\"rss_mib\":{\"before\":%.1f,\"peak\":%.1f,\"now\":%.1f}"
+               ",\"published\":%" PRIu64 ",\"unanswered\":%" PRIu64
+               ",\"errors\":%s,\"wrong\":%" PRIu64 ",\"error\":\"%s\",\"load\":[%s]}\n",
+               ratio, (double)w->rss_before / mib, (double)w->rss_peak / mib,
+               (double)w->rss_last / mib, w->sent, w->sent - w->acked, (const char *)codes.data,
+               w->fast.wrong + w->publisher.wrong + w->fast.closes.count, ok ? "" : "see load",
+               (const char *)w->report.data);
+    }
+    dun_buf_deinit(&codes);
+}
+
+/* ---- life ---- */
+
+static bool start_child(struct watch *w)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return false;
+    w->child = fork();
+    if (w->child == 0) {
+        (void)close(fds[0]);
+        overload_load(w->o, fds[1]);
+    }
+    (void)close(fds[1]);
+    w->fd = fds[0];
+    return w->child > 0;
+}
+
+static bool start_watch(struct watch *w)
+{
+    const struct overload_options *o = w->o;
+    int rc = uv_loop_init(&w->loop);
+    DUN_ASSERT(rc == 0);
+    struct crowd_options c = {.servers = &o->servers,
+                              .channel = o->channel,
+                              .token = o->server.token,
+                              .count = (uint32_t)o->watched,
+                              .channels = (uint32_t)o->channels,
+                              .connecting_max = 64,
+                              .ctx = w,
+                              .message = on_message,
+                              .answer = on_answer};
+    if (!crowd_init(&w->fast, &w->loop, &c)) return false;
+    c.channel = NULL;
+    c.count = o->servers.count;
+    if (!crowd_init(&w->publisher, &w->loop, &c)) return false;
+    w->tick.data = w->timer.data = w->poll.data = w->prepare.data = w;
+    uv_timer_init(&w->loop, &w->tick);
+    uv_timer_init(&w->loop, &w->timer);
+    uv_prepare_init(&w->loop, &w->prepare);
+    rc = uv_poll_init(&w->loop, &w->poll, w->fd);
+    DUN_ASSERT(rc == 0);
+    uv_poll_start(&w->poll, UV_READABLE, on_line);
+    uv_timer_start(&w->tick, on_tick, WATCH_TICK_MS, WATCH_TICK_MS);
+    uv_prepare_start(&w->prepare, on_prepare);
+    crowd_open(&w->fast);
+    crowd_open(&w->publisher);
+    return run_until(w, all_up, WATCH_SETUP_MS);
+}
+
+static int run(struct watch *w)
+{
+    bool ok = false;
+    if (!start_child(w)) return dunlin_fail(EXIT_SYSTEM, "bench overload: cannot fork");
+    if (!start_watch(w))
+        return dunlin_fail(EXIT_UNAVAILABLE, "bench overload: the watched clients are not up: %s",
+                           w->fast.error);
+    sample_memory(w);
+    w->rss_before = w->rss_peak = w->rss_last;
+    w->begun_ns = crowd_now_ns();
+    w->publishing = true;
+    pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+    switch (w->o->kind) {
+    case OVERLOAD_SLOW: ok = run_slow(w); break;
+    case OVERLOAD_STORM: ok = run_storm(w); break;
+    case OVERLOAD_CROWD: ok = run_crowd(w); break;
+    case OVERLOAD_RECONNECT: ok = run_reconnect(w); break;
+    }
+    w->publishing = false;
+    (void)run_until(w, all_answered, WATCH_SETUP_MS);
+    report(w, ok);
+    (void)close(w->fd);
+    (void)waitpid(w->child, NULL, 0);
+    return ok ? EXIT_FINE : EXIT_REFUSED;
+}
+
+static bool parse_pids(struct watch *w, const char *text)
+{
+    while (text != NULL && *text != '\0' && w->pid_count < WATCH_PIDS_MAX) {
+        char *end;
+        unsigned long long v = strtoull(text, &end, 10);
+        if (end == text || (*end != '\0' && *end != ',') || anonymous_bytes(v) == 0) return false;
+        w->pids[w->pid_count++] = v;
+        text = *end == ',' ? end + 1 : end;
+    }
+    return text == NULL || *text == '\0';
+}
+
+static bool parse_kind(const char *word, enum overload_kind *out)
+{
+    static const char *const names[] = {"slow", "storm", "crowd", "reconnect"};
+    for (size_t i = 0; i < DUN_COUNT(names); i++) {
+        if (strcmp(word, names[i]) != 0) continue;
+        *out = (enum overload_kind)i;
+        return true;
+    }
+    return false;
+}
+
+int dunlin_bench_overload(int argc, char **argv)
+{
+    struct overload_options o = {.server = DUNLIN_SERVER_DEFAULT,
+                                 .channel = "bench",
+                                 .watched = 200,
+                                 .rate = 100,
+                                 .channels = 4,
+                                 .size = 200,
+                                 .load = 100,
+                                 .seconds = 3,
+                                 .rounds = 3,
+                                 .behind = 100,
+                                 .factor = 300,
+                                 .message_max = 8 << 20};
+    const char *pids = NULL;
+    const struct dunlin_opt opts[] = {
+        DUNLIN_SERVER_OPTS(o.server),
+        {"pid", OPT_TEXT, "PID,...", "the servers' processes, to sample their memory", &pids, 0, 0},
+        {"channel", OPT_TEXT, "NAME", "to: NAME0, NAME1, ...; never used before (bench)",
+         &o.channel, 0, 0},
+        {"channels", OPT_NUMBER, "N", "how many (4)", &o.channels, 1, 1000},
+        {"watched", OPT_NUMBER, "N", "moderate clients, whose latency is measured (200)",
+         &o.watched, 1, CROWD_MAX},
+        {"rate", OPT_NUMBER, "N", "messages a second to them (100)", &o.rate, 1, 1000},
+        {"size", OPT_NUMBER, "BYTES", "of a message (200)", &o.size, 64, 60000},
+        {"load", OPT_NUMBER, "N", "connections of the load (100)", &o.load, 1, CROWD_MAX},
+        {"seconds", OPT_NUMBER, "S", "of one measurement (3)", &o.seconds, 1, 600},
+        {"rounds", OPT_NUMBER, "N", "measurements without and with load, in turns (3)", &o.rounds,
+         1, 1000},
+        {"behind", OPT_NUMBER, "N", "reconnect: messages that each missed (100)", &o.behind, 1,
+         100000},
+        {"factor", OPT_NUMBER, "PERCENT", "storm: of the measured capacity (300)", &o.factor, 1,
+         10000},
+    };
+    const struct dunlin_args args = {
+        .usage = "bench overload slow|storm|crowd|reconnect [OPTION]...",
+        .summary = "Overloads a cluster and measures what the other clients notice.\n"
+                   "  slow       --load clients stop reading, later read on\n"
+                   "  storm      more publishes than the cluster can commit\n"
+                   "  crowd      --load connections, then a message to all of them\n"
+                   "  reconnect  --load clients come back at once, each --behind messages late",
+        .opts = opts,
+        .opt_count = DUN_COUNT(opts),
+        .words_min = 1,
+        .words_max = 1,
+    };
+    struct dunlin_parsed p;
+    char why[CLIENT_WHY_MAX];
+    int status;
+    if (!dunlin_args(&args, argc, argv, &p, &status)) return status;
+    if (!parse_kind(p.words[0], &o.kind))
+        return dunlin_fail(EXIT_USAGE,
+                           "bench overload: unknown kind \"%s\"; one of slow, storm, "
+                           "crowd, reconnect",
+                           p.words[0]);
+    if (client_servers_parse(&o.servers, o.server.servers, why, sizeof why) != DUN_OK)
+        return dunlin_fail(EXIT_USAGE, "bench overload: %s", why);
+    if (strlen(o.channel) > OVERLOAD_NAME_MAX)
+        return dunlin_fail(EXIT_USAGE, "bench overload: --channel is too long");
+    if (o.kind == OVERLOAD_SLOW) o.channels = 1; /* the stopped ones among the watched */
+    struct watch *w = dun_calloc(1, sizeof *w);
+    w->o = &o;
+    if (!parse_pids(w, pids)) {
+        status = dunlin_fail(EXIT_USAGE, "bench overload: --pid: no such process in \"%s\"", pids);
+    } else {
+        status = run(w);
+    }
+    dun_free(w);
+    return status;
+}
