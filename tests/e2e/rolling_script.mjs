@@ -242,7 +242,8 @@ story('a rolling restart under load: no publish fails, nobody misses anything', 
       `${spread(windows.flatMap(({ from, to }) => publisher.gaps(from, to).each))}\n` +
       `WebSocket clients back after, ms: ${spread(resumes)}\n` +
       `event streams back after, ms: ${spread(followers.flatMap((f) => f.resumes))}\n` +
-      `stopping took, ms: ${spread(windows.map((w) => w.stopMs))}`,
+      `stopping took, ms: ${spread(windows.map((w) => w.stopMs))}\n` +
+      `of all this the test's own loop, late by up to: ${publisher.lagMaxMs.toFixed(0)} ms`,
   );
   disconnectAll();
 });
