@@ -1,0 +1,35 @@
+/* tests/unit/cluster/test_vsr_form.c: who goes along into an incarnation that another began. */
+#include "tests/unit/cluster/vsr_one.h"
+
+static void who_went_on_alone_is_followed_only_if_too_few_are_left(void **state)
+{
+    (void)state;
+    static const struct {
+        bool other_heard, our_state;
+        bool followed;
+    } cases[] = {
+        {true, true, false},   /* with the other one we carry on, and it recovers from us */
+        {false, true, true},   /* alone we cannot */
+        {false, false, false}, /* it has nothing of this incarnation */
+    };
+    for (size_t i = 0; i < DUN_COUNT(cases); i++) {
+        struct one *o = one_create(3);
+        struct vsr_view view = one_backup(o), to = one_view(o, 0, 2);
+        to.inc++;
+        o->env.fresh[1] = cases[i].other_heard;
+        one_frame(o, WIRE_STATE, VSR_VIEW_CHANGE, to)->log_view = view;
+        if (!cases[i].our_state) o->in.log_view.inc--;
+        assert_int_equal(one_recv(o, 2), DUN_OK);
+        assert_int_equal(o->v.status, cases[i].followed ? VSR_VIEW_CHANGE : VSR_NORMAL);
+        assert_int_equal(vsr_view_cmp(o->v.view, cases[i].followed ? to : view), 0);
+        one_destroy(o);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_went_on_alone_is_followed_only_if_too_few_are_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
