@@ -77,12 +77,15 @@ bool vsr_form_consent(const struct vsr *v, uint64_t inc)
 }
 
 /* @p went on to a newer incarnation on its own, by a mistake, and there are too few normal peers
- * left here for it to come back. Both have state of one incarnation: a view change there, voted by
- * a quorum with such state, is an ordinary one. */
+ * left here for it to come back. It holds state of the incarnation that we are in or have state of
+ * too, so for those who take part in that one this is but a view change: what was committed there
+ * is on the log of one of any quorum of them. */
 bool vsr_form_follow(const struct vsr *v, const struct vsr_peer *p)
 {
     const struct vsr_env *env = v->env;
-    if (!vsr_has_state(v) || p->log_view.inc != v->log_view.inc) return false;
+    bool holds = vsr_has_state(v) && p->log_view.inc == v->log_view.inc;
+    bool voted = v->status == VSR_VIEW_CHANGE && p->log_view.inc == v->view.inc;
+    if (!holds && !voted) return false;
     uint32_t normal = v->status == VSR_NORMAL ? 1 : 0;
     for (uint32_t i = 0; i < env->voter_count; i++) {
         const struct vsr_peer *q = &v->peers[i];
