@@ -467,6 +467,7 @@ struct sim {
     uint32_t fault_count;
     uint64_t fault_number; /* of those that end */
     uint64_t commits;
+    uint64_t healed_us, converged_ms; /* how long the healed ones took to agree */
     uint64_t events;
     uint64_t hash; /* of everything that happened */
     bool trace;    /* print events */

@@ -234,6 +234,7 @@ void sim_fault_heal(struct sim *s)
 {
     s->faults_on = s->load_on = false;
     s->healed = true;
+    s->healed_us = s->now_us;
     SIM_TRACE(s, "HEAL");
     sim_net_clear(s);
     memset(s->faults, 0, sizeof s->faults);

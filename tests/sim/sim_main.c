@@ -57,11 +57,12 @@ static const char usage_text[] =
 
 static void print_line(const struct sim *s)
 {
-    printf(
-        "seed=%" PRIu64 " commit=%s voters=%u profile=%s groups=%u ops=%" PRIu64
-        " publishes=%u faults=%u virtual_ms=%" PRIu64 " events=%" PRIu64 " digest=%016" PRIx64 "\n",
-        s->o.seed, DUN_GIT_COMMIT, s->o.voters, s->o.loss_profile ? "loss" : "default", s->o.groups,
-        s->commits, s->publish_count, s->fault_count, s->now_us / 1000, s->events, s->hash);
+    printf("seed=%" PRIu64 " commit=%s voters=%u profile=%s groups=%u ops=%" PRIu64
+           " publishes=%u faults=%u virtual_ms=%" PRIu64 " converged_ms=%" PRIu64 " events=%" PRIu64
+           " digest=%016" PRIx64 "\n",
+           s->o.seed, DUN_GIT_COMMIT, s->o.voters, s->o.loss_profile ? "loss" : "default",
+           s->o.groups, s->commits, s->publish_count, s->fault_count, s->now_us / 1000,
+           s->converged_ms, s->events, s->hash);
     if (s->failed)
         printf("seed=%" PRIu64 " VIOLATION at %" PRIu64 ".%03" PRIu64 " ms: %s\n", s->o.seed,
                s->now_us / 1000, s->now_us % 1000, s->violation);

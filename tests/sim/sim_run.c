@@ -187,6 +187,7 @@ void sim_converge(struct sim *s, uint64_t ms)
             if (!s->peers[i].broken)
                 sim_client_publish(s, 0, (i + c) % s->o.channels, true, (int)i, true);
     if (s->failed) return;
+    s->converged_ms = (s->now_us - s->healed_us) / 1000;
     wait_converged(s, ms, "probes not settled");
     if (!s->failed) sim_check_final(s);
 }
