@@ -2,7 +2,8 @@
  * Why: piggyback is bounded, so some news is lost; and two halves that hold each
  * other for dead, or never met, have to find each other without an operator.
  * (1) A table packet holds at most about DUN_PACKET_SOFT_MAX bytes; a larger
- *     table goes in random parts, ourselves always included.
+ *     table goes in random parts, ourselves always included; all of them at once
+ *     to a newcomer, which would else be ignorant of some for minutes.
  * (2) All repetition is paced: SWIM_RECONNECT_MS, SWIM_ASK_MS. */
 #include "base/assert.h"
 #include "cluster/swim_internal.h"
@@ -15,30 +16,41 @@ static bool runs(const struct swim *s)
     return s->join == SWIM_JOIN_DONE && s->self->claim.state != SWIM_LEFT;
 }
 
-static void send_table(struct swim *s, const char *addr, const char *to_name,
-                       enum swim_packet_type type, uint32_t token)
+/* Ourselves and, from nodes[1 + @first] on and around, as many of @others members as fit;
+ * returns how many of these. */
+static uint32_t send_part(struct swim *s, const char *addr, const char *to_name,
+                          struct swim_packet p, uint32_t first, uint32_t others)
 {
     struct dun_buf entries = {0};
-    uint32_t count = 0, others = s->node_count - 1;
-    if (s->join == SWIM_JOIN_DONE) {
-        swim_wire_write_entry(&entries, s->self, true);
-        count++;
-    }
-    uint32_t first = others == 0 ? 0 : (uint32_t)dun_prng_range(&s->prng, 0, others - 1);
-    for (uint32_t i = 0; i < others && entries.len < DUN_PACKET_SOFT_MAX; i++, count++)
-        swim_wire_write_entry(&entries, s->nodes[1 + (first + i) % others], true);
-    struct swim_packet p = {.type = type,
-                            .seq = token,
-                            .joined = s->join == SWIM_JOIN_DONE,
-                            .entry_count = count,
-                            .entries = dun_buf_view(&entries)};
+    uint32_t count = 0;
+    p.joined = s->join == SWIM_JOIN_DONE;
+    if (p.joined) swim_wire_write_entry(&entries, s->self, true);
+    for (; count < others && entries.len < DUN_PACKET_SOFT_MAX; count++)
+        swim_wire_write_entry(&entries, s->nodes[1 + (first + count) % (s->node_count - 1)], true);
+    p.entry_count = count + p.joined;
+    p.entries = dun_buf_view(&entries);
     swim_send(s, addr, to_name, &p);
     dun_buf_deinit(&entries);
+    return count;
+}
+
+/* @whole: all parts of a large table, for who knows nothing yet. */
+static void send_table(struct swim *s, const char *addr, const char *to_name,
+                       enum swim_packet_type type, uint32_t token, bool whole)
+{
+    struct swim_packet p = {.type = type, .seq = token};
+    uint32_t left = s->node_count - 1;
+    uint32_t first = left == 0 ? 0 : (uint32_t)dun_prng_range(&s->prng, 0, left - 1);
+    do {
+        uint32_t sent = send_part(s, addr, to_name, p, first, left);
+        first += sent;
+        left -= sent;
+    } while (whole && left > 0);
 }
 
 void swim_pushpull_ask(struct swim *s, const char *addr, const char *to_name, uint32_t token)
 {
-    send_table(s, addr, to_name, SWIM_PUSH_PULL, token);
+    send_table(s, addr, to_name, SWIM_PUSH_PULL, token, false);
 }
 
 /* The token tells which seed an answer is for, whatever address it comes from. */
@@ -52,7 +64,7 @@ void swim_pushpull_answer(struct swim *s, const char *from, const struct swim_pa
 {
     char addr[DUN_ADDR_MAX + 1];
     swim_copy(addr, sizeof addr, p->from_addr);
-    send_table(s, addr, from, SWIM_PUSH_PULL_REPLY, p->seq);
+    send_table(s, addr, from, SWIM_PUSH_PULL_REPLY, p->seq, !p->joined);
 }
 
 void swim_pushpull_ask_stranger(struct swim *s, const char *from, const struct swim_packet *p)

@@ -195,6 +195,52 @@ static void a_full_table_refuses_and_frees_up_by_reclaim(void **state)
     swim_destroy(s);
 }
 
+/* How many packets of a table answer one who has (@joined) or has not yet joined, and how
+ * many members they name. */
+static uint32_t table_packets(struct swim *s, bool joined, uint32_t *named)
+{
+    struct dun_buf b = {0};
+    const struct swim_out *out;
+    uint32_t packets = 0;
+    *named = 0;
+    struct swim_packet ask = {
+        .type = SWIM_PUSH_PULL, .from_addr = dun_slice_str("p:1"), .seq = 1, .joined = joined};
+    swim_wire_write(&b, &ask);
+    assert_int_equal(swim_recv(s, s->now_ms, "p", 1, dun_buf_view(&b), &out), DUN_OK);
+    for (bool more = true; more; swim_tick(s, s->now_ms, &out)) {
+        for (uint32_t i = 0; i < out->packet_count; i++) {
+            struct swim_packet p;
+            assert_int_equal(swim_wire_read(out->packets[i].bytes, &p), DUN_OK);
+            if (p.type != SWIM_PUSH_PULL_REPLY) continue;
+            packets++;
+            *named += p.entry_count - 1; /* each part names ourselves too */
+        }
+        more = s->packets != NULL;
+    }
+    dun_buf_deinit(&b);
+    return packets;
+}
+
+/* Else it would be ignorant of some for minutes. */
+static void a_newcomer_gets_the_whole_of_a_large_table(void **state)
+{
+    (void)state;
+    struct swim *s = one_create();
+    uint32_t named;
+    for (int i = 1; i < DUN_PEERS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "n%04d", i);
+        struct swim_node n = one_node(name, 1, 0, SWIM_ALIVE);
+        n.meta_len = 120;
+        one_tell(s, SWIM_GOSSIP, &n, true);
+    }
+    assert_true(table_packets(s, false, &named) > 1);
+    assert_int_equal(named, DUN_PEERS_MAX - 1);
+    assert_int_equal(table_packets(s, true, &named), 1);
+    assert_true(named < DUN_PEERS_MAX - 1);
+    swim_destroy(s);
+}
+
 static void many_results_are_handed_out_in_order_over_several_ticks(void **state)
 {
     (void)state;
@@ -278,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_change_of_address_or_metadata_is_an_update),
         cmocka_unit_test(only_we_raise_our_incarnation_and_only_to_refute),
         cmocka_unit_test(a_full_table_refuses_and_frees_up_by_reclaim),
+        cmocka_unit_test(a_newcomer_gets_the_whole_of_a_large_table),
         cmocka_unit_test(many_results_are_handed_out_in_order_over_several_ticks),
         cmocka_unit_test(a_caller_that_never_ticks_is_refused_before_events_pile_up),
     };
