@@ -134,10 +134,7 @@ dun_err vsr_submit(struct vsr *v, struct dun_blob *op)
 void vsr_tick(struct vsr *v)
 {
     struct vsr_env *env = v->env;
-    if (v->snap_out.len != 0 && env->now_ms - v->snap_out_ms > VSR_SNAPSHOT_KEEP_MS) {
-        dun_buf_deinit(&v->snap_out);
-        env->snapshots_serving--;
-    }
+    if (env->now_ms - v->snap_out_ms > VSR_SNAPSHOT_KEEP_MS) vsr_snapshot_drop(v);
     vsr_fetch_tick(v);
     switch (v->status) {
     case VSR_RECOVERING: vsr_recover_try(v); break;
@@ -211,6 +208,7 @@ static dun_err recv_state(struct vsr *v, uint32_t from, const struct wire_frame 
     p->base_op = f->base_op;
     p->head = f->head;
     p->commit = f->commit;
+    if (p->status == VSR_NORMAL && p->commit >= v->snap_out_op) vsr_snapshot_taken(v, from);
     if (v->status == VSR_NORMAL && p->status != VSR_RECOVERING &&
         vsr_view_cmp(p->view, v->view) < 0)
         vsr_announce(v); /* it is behind: let it see our view */
@@ -278,6 +276,7 @@ dun_err vsr_recv(struct vsr *v, uint32_t from, const struct wire_frame *f)
 void vsr_peer_reset(struct vsr *v, uint32_t voter)
 {
     v->peers[voter] = (struct vsr_peer){0};
+    vsr_snapshot_taken(v, voter);
     if (v->fetch.kind != VSR_FETCH_NONE && v->fetch.peer == voter) vsr_fetch_stop(v);
     v->state_due = true;
 }
@@ -286,6 +285,7 @@ void vsr_check(const struct vsr *v)
 {
     DUN_ASSERT(v->commit <= v->log.head);
     DUN_ASSERT(v->log.first <= v->commit + 1);
+    DUN_ASSERT((v->snap_out.len == 0) == (v->snap_out_takers == 0));
     if (v->status == VSR_NORMAL) {
         DUN_ASSERT(vsr_view_cmp(v->log_view, v->view) == 0);
         DUN_ASSERT(v->fetch.kind == VSR_FETCH_NONE || v->fetch.kind == VSR_FETCH_APPEND);

@@ -151,6 +151,7 @@ struct vsr {
     bool state_due, ack_due;
     struct dun_buf snap_out; /* snapshot being served; empty = none */
     uint64_t snap_out_op, snap_out_ms;
+    uint32_t snap_out_takers; /* bit per voter that asked for it and does not hold it yet */
 };
 
 void vsr_init(struct vsr *v, struct vsr_env *env, const char *const *names, uint32_t group);
@@ -223,6 +224,8 @@ void vsr_fetch_start(struct vsr *v, enum vsr_fetch_kind kind, uint32_t peer, uin
 #define VSR_FETCH_WHOLE UINT64_MAX
 void vsr_fetch_stop(struct vsr *v);
 void vsr_fetch_tick(struct vsr *v);
+void vsr_snapshot_taken(struct vsr *v, uint32_t voter); /* it needs no more of ours */
+void vsr_snapshot_drop(struct vsr *v);
 void vsr_recv_get_state(struct vsr *v, uint32_t from, const struct wire_frame *f);
 dun_err vsr_recv_new_state(struct vsr *v, uint32_t from, const struct wire_frame *f) DUN_MUST_USE;
 dun_err vsr_recv_snapshot(struct vsr *v, uint32_t from, const struct wire_frame *f) DUN_MUST_USE;

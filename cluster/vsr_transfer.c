@@ -77,14 +77,28 @@ void vsr_fetch_tick(struct vsr *v)
 
 /* ---- the giving side ---- */
 
+void vsr_snapshot_drop(struct vsr *v)
+{
+    if (v->snap_out.len == 0) return;
+    dun_buf_deinit(&v->snap_out);
+    v->snap_out_takers = 0;
+    v->env->snapshots_serving--;
+}
+
+/* Few are kept at a time, so the next group must not wait for one that is of no more use. */
+void vsr_snapshot_taken(struct vsr *v, uint32_t voter)
+{
+    v->snap_out_takers &= ~(1u << voter);
+    if (v->snap_out_takers == 0) vsr_snapshot_drop(v);
+}
+
 static bool give_snapshot(struct vsr *v, uint32_t to, const struct wire_frame *q)
 {
     struct vsr_env *env = v->env;
     bool have = v->snap_out.len != 0;
     bool going_on = have && q->snap_op == v->snap_out_op && q->offset <= v->snap_out.len;
     if (!going_on && have && v->snap_out_op + 1 < v->log.first) {
-        dun_buf_deinit(&v->snap_out); /* the log no longer goes on from it */
-        env->snapshots_serving--;
+        vsr_snapshot_drop(v); /* the log no longer goes on from it */
         have = false;
     }
     if (!have) {
@@ -95,6 +109,7 @@ static bool give_snapshot(struct vsr *v, uint32_t to, const struct wire_frame *q
         v->snap_out_op = v->commit;
     }
     v->snap_out_ms = env->now_ms;
+    v->snap_out_takers |= 1u << to;
     struct wire_frame f;
     vsr_standing(v, &f);
     f.snap_op = v->snap_out_op;
@@ -135,6 +150,7 @@ void vsr_recv_get_state(struct vsr *v, uint32_t from, const struct wire_frame *f
     if (f->first_op < v->log.first) {
         (void)give_snapshot(v, from, f);
     } else {
+        if (f->first_op > v->snap_out_op) vsr_snapshot_taken(v, from);
         give_log(v, from, f->first_op);
     }
 }

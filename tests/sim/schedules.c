@@ -8,30 +8,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STEP_MS = 5, FORM_MS = 5000, AGREE_MS = 30000 };
+enum { STEP_MS = 5, FORM_MS = 5000, AGREE_MS = 30000, RESTORE_MS = 1000 };
 
 static struct sim stage; /* large */
 
-static struct sim *begin(uint32_t voters, bool loss_profile, uint64_t loss_timeout_ms, bool trace)
+static struct sim_options plain(uint32_t voters, bool loss_profile, uint64_t loss_timeout_ms)
 {
-    struct sim_options o = {.seed = 2017,
-                            .voters = voters,
-                            .groups = 1,
-                            .channels = 1,
-                            .clients = 1,
-                            .loss_profile = loss_profile,
-                            .loss_timeout_ms = loss_timeout_ms,
-                            .window = 1,
-                            .interval_us_max = 1000,
-                            .submit_timeout_ms = 3000,
-                            .history_size = 1000,
-                            .history_ttl_ms = 300000,
-                            .max_memory = 64u << 20,
-                            .delay_us_min = 200,
-                            .delay_us_max = 200};
-    sim_init(&stage, &o, trace);
+    return (struct sim_options){.seed = 2017,
+                                .voters = voters,
+                                .groups = 1,
+                                .channels = 1,
+                                .clients = 1,
+                                .loss_profile = loss_profile,
+                                .loss_timeout_ms = loss_timeout_ms,
+                                .window = 1,
+                                .interval_us_max = 1000,
+                                .submit_timeout_ms = 3000,
+                                .history_size = 1000,
+                                .history_ttl_ms = 300000,
+                                .max_memory = 64u << 20,
+                                .delay_us_min = 200,
+                                .delay_us_max = 200};
+}
+
+static struct sim *begin_with(const struct sim_options *o, bool trace)
+{
+    sim_init(&stage, o, trace);
     stage.healed = true; /* nothing goes wrong but what the schedule does */
     return &stage;
+}
+
+static struct sim *begin(uint32_t voters, bool loss_profile, uint64_t loss_timeout_ms, bool trace)
+{
+    struct sim_options o = plain(voters, loss_profile, loss_timeout_ms);
+    return begin_with(&o, trace);
 }
 
 static bool end(struct sim *s, bool ok)
@@ -223,6 +233,36 @@ static bool cut_off_refuses(bool trace)
     return end(s, ok);
 }
 
+/* A peer comes back to more groups with a long past than another one serves snapshots of at a
+ * time. None of them may wait for one that is of no more use. */
+static bool many_snapshots(bool trace)
+{
+    struct sim_options o = plain(3, false, 0);
+    o.groups = SIM_GROUPS_MAX;
+    o.channels = SIM_CHANNELS_MAX;
+    o.data_bytes_max = 16000;
+    struct sim *s = begin_with(&o, trace);
+    bool ok = formed(s);
+    for (uint32_t k = 0; k < 12 && ok; k++) {
+        for (uint32_t c = 0; c < o.channels; c++)
+            sim_client_publish(s, 0, c, true, (int)(k % 3), true);
+        sim_run_ms(s, 100);
+        ok = s->pending == 0 && !s->failed;
+    }
+    if (!ok) return end(s, false);
+    sim_peer_crash(s, 2, true);
+    sim_run_ms(s, 1000);
+    start(s, 2);
+    struct node_status now = {0};
+    for (uint32_t t = 0; t < RESTORE_MS && !now.ready && !s->failed; t += STEP_MS) {
+        sim_run_ms(s, STEP_MS);
+        node_status(s->peers[2].node, &now);
+    }
+    ok = now.ready && now.snapshots_in > DUN_SNAPSHOTS_OUT_MAX;
+    if (ok) sim_converge(s, AGREE_MS);
+    return end(s, ok);
+}
+
 /* ---- DISC 2017: a vote of a peer's earlier life ----
  *
  * Michael et al., Recovering Shared Objects Without Stable Storage, section 2:
@@ -359,6 +399,7 @@ const struct sim_schedule sim_schedules[] = {
     {"primary_paused", primary_paused},
     {"one_way_cut", one_way_cut},
     {"cut_off_refuses", cut_off_refuses},
+    {"many_snapshots", many_snapshots},
     {"disc2017_three", disc2017_three},
     {"disc2017_five", disc2017_five},
     {"disc2017_three_needs_boots", disc2017_three_needs_boots},
