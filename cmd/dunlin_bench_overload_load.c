@@ -25,8 +25,9 @@ enum {
     LOAD_CONNECTING_MAX = 128,
     LOAD_TICK_MS = 2,
     LOAD_COMMAND_MS = 60 * 1000,
-    LOAD_ANSWER_MS = 15 * 1000, /* after a storm, until all have their answer */
-    LOAD_BATCH_MAX = 4096,      /* messages at one tick */
+    LOAD_ANSWER_MS = 15 * 1000,      /* after a storm, until all have their answer */
+    LOAD_BATCH_MAX = 4096,           /* messages at one tick */
+    LOAD_STOPPED_BUFFER = 32 * 1024, /* so that the server notices a stopped reader soon */
 };
 
 enum { WAS_ACKED = 1, WAS_REFUSED = 2, WAS_DELIVERED = 4 };
@@ -194,7 +195,8 @@ static bool publish_over(struct load *l, uint64_t now)
         l->capacity = (l->acked - l->base_acked) / l->o->seconds;
         l->target = 0;
     }
-    if (all_answered(l) && none_missing(l)) return true;
+    /* What a listener was told it missed does not come any more. */
+    if (all_answered(l) && (l->listeners.declared > 0 || none_missing(l))) return true;
     return now > l->end_ns + (uint64_t)LOAD_ANSWER_MS * 1000000;
 }
 
@@ -290,7 +292,7 @@ void overload_load(const struct overload_options *o, int fd)
         .count = storm ? LOAD_LISTENERS : (uint32_t)o->load,
         .channels = l.channels,
         .connecting_max = o->kind == OVERLOAD_RECONNECT ? CROWD_MAX : (uint32_t)LOAD_CONNECTING_MAX,
-        .receive_buffer = slow ? 4096 : 0,
+        .receive_buffer = slow ? LOAD_STOPPED_BUFFER : 0,
         .come_back = true,
         .ctx = &l,
         .message = slow ? NULL : on_message,
