@@ -245,10 +245,34 @@ static inline void fw_time(struct fw *f, uint64_t forward_ms)
     session_hub_tick(&f->hub);
 }
 
+/* libsodium's chance, from which clients get their ids, as a counter that begins anew
+ * with each fw. */
+static uint8_t fw_chance;
+
+static inline uint32_t fw_random(void)
+{
+    return ++fw_chance;
+}
+
+static inline void fw_random_bytes(void *to, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        ((uint8_t *)to)[i] = ++fw_chance;
+}
+
+static inline const char *fw_random_name(void)
+{
+    return "fuzz";
+}
+
 static inline struct fw *fw_create(bool insecure)
 {
+    static struct randombytes_implementation chance = {
+        .implementation_name = fw_random_name, .random = fw_random, .buf = fw_random_bytes};
     struct fw *f = dun_calloc(1, sizeof *f);
     DUN_ASSERT(sodium_init() >= 0);
+    randombytes_set_implementation(&chance);
+    fw_chance = 0;
     f->options = (struct session_options){.name = "n1",
                                           .version = "fuzz",
                                           .insecure = insecure,
