@@ -80,13 +80,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     publish(s, 5, "old", "k");
     uint64_t before = store_digest(s, 0);
     if (store_restore(s, 0, bytes) == DUN_OK) {
-        struct dun_buf b = {0};
+        struct dun_buf b = {0}, again = {0};
         store_check(s, 0);
         store_snapshot(s, 0, &b);
         dun_err e = store_restore(t, 0, dun_buf_view(&b));
         DUN_ASSERT(e == DUN_OK);
         store_check(t, 0);
         DUN_ASSERT(store_digest(s, 0) == store_digest(t, 0));
+        store_snapshot(t, 0, &again);
+        DUN_ASSERT(dun_slice_eq(dun_buf_view(&b), dun_buf_view(&again)));
+        dun_buf_deinit(&again);
         dun_buf_deinit(&b);
     } else {
         DUN_ASSERT(store_digest(s, 0) == before);
