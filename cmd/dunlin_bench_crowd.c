@@ -458,6 +458,7 @@ void crowd_open(struct crowd *w)
 void crowd_drop(struct crowd *w)
 {
     w->want = 0;
+    if (w->conns == NULL) return;
     for (uint32_t i = 0; i < w->o.count; i++)
         close_conn(&w->conns[i], false);
 }
@@ -515,6 +516,7 @@ bool crowd_init(struct crowd *w, uv_loop_t *loop, const struct crowd_options *o)
 void crowd_deinit(struct crowd *w)
 {
     DUN_ASSERT(w->handles == 0);
+    if (w->conns == NULL) return;
     for (uint32_t i = 0; i < w->o.count; i++) {
         dun_buf_deinit(&w->conns[i].in);
         dun_buf_deinit(&w->conns[i].out);

@@ -348,11 +348,24 @@ static bool start_child(struct watch *w)
     return w->child > 0;
 }
 
+static void start_loop(struct watch *w)
+{
+    int rc = uv_loop_init(&w->loop);
+    DUN_ASSERT(rc == 0);
+    w->tick.data = w->timer.data = w->poll.data = w->prepare.data = w;
+    uv_timer_init(&w->loop, &w->tick);
+    uv_timer_init(&w->loop, &w->timer);
+    uv_prepare_init(&w->loop, &w->prepare);
+    rc = uv_poll_init(&w->loop, &w->poll, w->fd);
+    DUN_ASSERT(rc == 0);
+    uv_poll_start(&w->poll, UV_READABLE, on_line);
+    uv_timer_start(&w->tick, on_tick, WATCH_TICK_MS, WATCH_TICK_MS);
+    uv_prepare_start(&w->prepare, on_prepare);
+}
+
 static bool start_watch(struct watch *w)
 {
     const struct overload_options *o = w->o;
-    int rc = uv_loop_init(&w->loop);
-    DUN_ASSERT(rc == 0);
     struct crowd_options c = {.servers = &o->servers,
                               .channel = o->channel,
                               .token = o->server.token,
@@ -366,44 +379,65 @@ static bool start_watch(struct watch *w)
     c.channel = NULL;
     c.count = o->servers.count;
     if (!crowd_init(&w->publisher, &w->loop, &c)) return false;
-    w->tick.data = w->timer.data = w->poll.data = w->prepare.data = w;
-    uv_timer_init(&w->loop, &w->tick);
-    uv_timer_init(&w->loop, &w->timer);
-    uv_prepare_init(&w->loop, &w->prepare);
-    rc = uv_poll_init(&w->loop, &w->poll, w->fd);
-    DUN_ASSERT(rc == 0);
-    uv_poll_start(&w->poll, UV_READABLE, on_line);
-    uv_timer_start(&w->tick, on_tick, WATCH_TICK_MS, WATCH_TICK_MS);
-    uv_prepare_start(&w->prepare, on_prepare);
     crowd_open(&w->fast);
     crowd_open(&w->publisher);
     return run_until(w, all_up, WATCH_SETUP_MS);
 }
 
-static int run(struct watch *w)
+static void stop(struct watch *w)
 {
-    bool ok = false;
-    if (!start_child(w)) return dunlin_fail(EXIT_SYSTEM, "bench overload: cannot fork");
-    if (!start_watch(w))
-        return dunlin_fail(EXIT_UNAVAILABLE, "bench overload: the watched clients are not up: %s",
-                           w->fast.error);
+    crowd_drop(&w->fast);
+    crowd_drop(&w->publisher);
+    uv_close((uv_handle_t *)&w->tick, NULL);
+    uv_close((uv_handle_t *)&w->timer, NULL);
+    uv_close((uv_handle_t *)&w->prepare, NULL);
+    uv_close((uv_handle_t *)&w->poll, NULL);
+    while (uv_loop_alive(&w->loop))
+        (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    int rc = uv_loop_close(&w->loop);
+    DUN_ASSERT(rc == 0);
+    crowd_deinit(&w->fast);
+    crowd_deinit(&w->publisher);
+    for (int p = 0; p < WATCH_PHASES; p++)
+        dun_free(w->got[p].ms);
+    dun_buf_deinit(&w->report);
+    (void)close(w->fd); /* ends the child */
+    (void)waitpid(w->child, NULL, 0);
+}
+
+static void measure(struct watch *w, bool *ok)
+{
     sample_memory(w);
     w->rss_before = w->rss_peak = w->rss_last;
     w->begun_ns = crowd_now_ns();
     w->publishing = true;
     pass(w, WATCH_NONE, WATCH_SETTLE_MS);
     switch (w->o->kind) {
-    case OVERLOAD_SLOW: ok = run_slow(w); break;
-    case OVERLOAD_STORM: ok = run_storm(w); break;
-    case OVERLOAD_CROWD: ok = run_crowd(w); break;
-    case OVERLOAD_RECONNECT: ok = run_reconnect(w); break;
+    case OVERLOAD_SLOW: *ok = run_slow(w); break;
+    case OVERLOAD_STORM: *ok = run_storm(w); break;
+    case OVERLOAD_CROWD: *ok = run_crowd(w); break;
+    case OVERLOAD_RECONNECT: *ok = run_reconnect(w); break;
     }
     w->publishing = false;
     (void)run_until(w, all_answered, WATCH_SETUP_MS);
-    report(w, ok);
-    (void)close(w->fd);
-    (void)waitpid(w->child, NULL, 0);
-    return ok ? EXIT_FINE : EXIT_REFUSED;
+}
+
+static int run(struct watch *w)
+{
+    bool ok = false;
+    int status;
+    if (!start_child(w)) return dunlin_fail(EXIT_SYSTEM, "bench overload: cannot fork");
+    start_loop(w);
+    if (start_watch(w)) {
+        measure(w, &ok);
+        report(w, ok);
+        status = ok ? EXIT_FINE : EXIT_REFUSED;
+    } else {
+        status = dunlin_fail(EXIT_UNAVAILABLE, "bench overload: the watched clients are not up; %s",
+                             w->fast.error[0] != '\0' ? w->fast.error : "is the server ready?");
+    }
+    stop(w);
+    return status;
 }
 
 static bool parse_pids(struct watch *w, const char *text)

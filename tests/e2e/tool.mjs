@@ -230,6 +230,7 @@ story('bad usage exits with 64 and names the word', async () => {
     [['sub', 'a', '--since', 'x'], /EPOCH:SEQ/],
     [['pub', 'a', '1', '--wrong'], /--wrong/],
     [['bench', 'x'], /x/],
+    [['bench', 'overload', 'x'], /unknown kind/],
     [['dev', '--peers', '99'], /99/],
     [['status', '--server', 'nonsense://x'], /nonsense/],
   ]) {
