@@ -101,6 +101,22 @@ static void log_trim(struct vsr *v)
     vsr_log_drop_front(&v->log, first);
 }
 
+void vsr_log_time(struct vsr *v, uint64_t time_ms)
+{
+    if (time_ms <= v->log_time_ms) return;
+    v->log_time_ms = time_ms;
+    v->log_heard_ms = v->env->now_ms;
+}
+
+void vsr_log_stamp(struct vsr *v)
+{
+    uint64_t half = (v->env->now_ms - v->log_heard_ms) / 2;
+    vsr_log_time(v, v->env->wall_ms);
+    if (v->log_heard_ms == v->env->now_ms) return;
+    v->log_time_ms += half;
+    v->log_heard_ms += 2 * half;
+}
+
 void vsr_commit_to(struct vsr *v, uint64_t op)
 {
     DUN_ASSERT(op <= v->log.head);
@@ -125,7 +141,7 @@ dun_err vsr_submit(struct vsr *v, struct dun_blob *op)
     if (inflight >= env->max_inflight || vsr_log_full(&v->log)) return DUN_E_OVERLOADED;
     if (inflight > 0 && v->log.bytes > VSR_INFLIGHT_BYTES_MAX + DUN_LOG_BYTES_MAX)
         return DUN_E_OVERLOADED;
-    if (env->wall_ms > v->log_time_ms) v->log_time_ms = env->wall_ms;
+    vsr_log_stamp(v);
     vsr_log_append(&v->log, v->log_time_ms, dun_blob_ref(op));
     if (env->quorum == 1 || DUN_MUTATE(MUTATION_ACK_BEFORE_COMMIT)) vsr_commit_to(v, v->log.head);
     return DUN_OK;

@@ -138,7 +138,8 @@ struct vsr {
     uint64_t commit;
     uint64_t
         sure_inc; /* incarnation in which commit last moved: all its later logs have that prefix */
-    uint64_t log_time_ms; /* time of the newest entry */
+    uint64_t log_time_ms;  /* time of the newest entry */
+    uint64_t log_heard_ms; /* when it was that, on our monotonic clock; see vsr_log_time() */
     struct vsr_peer peers[DUN_VOTERS_MAX];
     struct vsr_fetch fetch;
     uint64_t entered_ms;    /* the present status and view */
@@ -186,6 +187,12 @@ static inline bool vsr_has_state(const struct vsr *v)
 
 void vsr_enter(struct vsr *v, enum vsr_status to); /* only writer of status */
 void vsr_commit_to(struct vsr *v, uint64_t op);
+/* An entry of @time_ms is in our log. */
+void vsr_log_time(struct vsr *v, uint64_t time_ms);
+/* Sets log_time_ms for a new entry: our wall clock. Behind the log, which an earlier primary with a
+ * wrong clock may have taken years ahead, time goes on at half the pace, until our clock is past
+ * it: it never goes back, and never stands still, as then nothing would expire. */
+void vsr_log_stamp(struct vsr *v);
 void vsr_standing(const struct vsr *v, struct wire_frame *f); /* fills group .. commit */
 struct dun_buf *vsr_frames(struct vsr *v, uint32_t to);       /* where to write for @to */
 void vsr_sent(struct vsr *v, uint32_t to);                    /* after writing: cut if large */

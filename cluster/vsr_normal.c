@@ -108,7 +108,7 @@ dun_err vsr_recv_prepare(struct vsr *v, uint32_t from, const struct wire_frame *
         if (vsr_log_full(&v->log)) break; /* more in flight than we may hold: acked later */
         const struct wire_entry *w = &f->entries[i];
         vsr_log_append(&v->log, w->time_ms, dun_blob_copy(w->op.data, w->op.len));
-        if (w->time_ms > v->log_time_ms) v->log_time_ms = w->time_ms;
+        vsr_log_time(v, w->time_ms);
     }
     v->ack_due = true;
     vsr_backup_commit(v, f->commit);

@@ -188,8 +188,7 @@ static bool take_snapshot(struct vsr *v)
     }
     v->commit = t->snap_op;
     v->sure_inc = 0;
-    uint64_t clock_ms = store_group_clock(v->env->store, v->group);
-    if (clock_ms > v->log_time_ms) v->log_time_ms = clock_ms;
+    vsr_log_time(v, store_group_clock(v->env->store, v->group));
     vsr_log_reset(&v->log, t->snap_op);
     v->env->snapshots_in++;
     v->env->on_resync(v->env, v->group);
@@ -220,7 +219,7 @@ static void take_entries(struct vsr *v)
         const struct vsr_entry *e = vsr_log_at(&t->stage, op);
         if (vsr_log_full(&v->log)) vsr_log_drop_front(&v->log, v->log.first + 1);
         vsr_log_append(&v->log, e->time_ms, dun_blob_ref(e->op));
-        if (e->time_ms > v->log_time_ms) v->log_time_ms = e->time_ms;
+        vsr_log_time(v, e->time_ms);
     }
 }
 

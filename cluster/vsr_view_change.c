@@ -153,7 +153,7 @@ static void insert_epoch(struct vsr *v, uint64_t after)
         dun_blob_ref(tail[i].op);
     }
     vsr_log_truncate(&v->log, after);
-    if (count == 0 && v->env->wall_ms > v->log_time_ms) v->log_time_ms = v->env->wall_ms;
+    if (count == 0) vsr_log_stamp(v);
     vsr_log_append(&v->log, count != 0 ? tail[0].time_ms : v->log_time_ms,
                    dun_blob_copy(b.data, b.len));
     for (uint64_t i = 0; i < count; i++)

@@ -245,6 +245,36 @@ static void a_group_that_came_back_waits_longer_until_it_stood_for_long(void **s
     one_destroy(o);
 }
 
+static uint64_t submit_at(struct one *o, uint64_t now_ms, uint64_t wall_ms)
+{
+    o->env.now_ms = now_ms;
+    o->env.wall_ms = wall_ms;
+    struct dun_blob *op = dun_blob_copy(o->op.data, o->op.len);
+    assert_int_equal(vsr_submit(&o->v, op), DUN_OK);
+    dun_blob_unref(op);
+    return vsr_log_at(&o->v.log, o->v.log.head)->time_ms;
+}
+
+static void behind_the_logs_time_a_primary_goes_on_at_half_the_pace(void **state)
+{
+    (void)state;
+    struct one *o = one_create(3);
+    const uint64_t now = o->env.now_ms, wall = o->env.wall_ms, ahead = wall + 1000000;
+    one_backup(o);
+    o->env.wall_ms = ahead; /* of the primary that wrote the entry */
+    one_frame(o, WIRE_PREPARE, VSR_NORMAL, o->v.view);
+    one_entries(o, 1, 1);
+    assert_int_equal(one_recv(o, 1), DUN_OK);
+    one_elected(o, o->v.view.num);
+    assert_int_equal(submit_at(o, now, wall), ahead);
+    for (uint64_t ms = 1; ms <= 100; ms++)
+        assert_int_equal(submit_at(o, now + ms, wall + ms), ahead + ms / 2);
+    assert_int_equal(submit_at(o, now + 1000, wall - 5000), ahead + 500);
+    assert_int_equal(submit_at(o, now + 1001, ahead + 501), ahead + 501);
+    assert_int_equal(submit_at(o, now + 1002, ahead + 502), ahead + 502);
+    one_destroy(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_handover_is_begun_once_and_only_by_the_primary),
         cmocka_unit_test(a_handover_to_a_peer_that_lags_or_goes_is_given_up),
         cmocka_unit_test(a_group_that_came_back_waits_longer_until_it_stood_for_long),
+        cmocka_unit_test(behind_the_logs_time_a_primary_goes_on_at_half_the_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
