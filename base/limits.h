@@ -28,8 +28,11 @@ enum {
 
     /* store */
     DUN_CHANNELS_PER_GROUP_MAX = 1 << 20,
-    DUN_IDEMPOTENCY_PER_GROUP_MAX = 1 << 16, /* keys remembered for 5 minutes */
     DUN_IDEMPOTENCY_TTL_MS = 5 * 60 * 1000,
+    /* With more keys in that time the oldest are forgotten sooner, but none that a client may
+     * still be retrying: 8,738 a second into one group are remembered that long. */
+    DUN_IDEMPOTENCY_PER_GROUP_MAX = 1 << 18,
+    DUN_IDEMPOTENCY_KEEP_MS = 30 * 1000,
     DUN_NAMESPACES_MAX = 64,
     DUN_HISTORY_SIZE_MAX = 1 << 20,
 

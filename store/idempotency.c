@@ -98,15 +98,18 @@ bool store_idempotency_has(const struct store_idempotency *t, uint64_t hash,
     return dun_map_find(&t->map, hash, equal, &l) != NULL;
 }
 
-bool store_idempotency_full(const struct store_idempotency *t)
+bool store_idempotency_room(struct store_idempotency *t, uint64_t clock_ms)
 {
-    return t->map.count >= DUN_IDEMPOTENCY_PER_GROUP_MAX;
+    if (t->map.count < DUN_IDEMPOTENCY_PER_GROUP_MAX) return true;
+    if (clock_ms - t->head->time_ms < DUN_IDEMPOTENCY_KEEP_MS) return false;
+    remove_oldest(t);
+    return true;
 }
 
 void store_idempotency_add(struct store_idempotency *t, uint64_t hash, struct dun_slice channel,
                            struct dun_slice key, uint64_t seq, uint64_t epoch, uint64_t time_ms)
 {
-    DUN_ASSERT(!store_idempotency_full(t));
+    DUN_ASSERT(t->map.count < DUN_IDEMPOTENCY_PER_GROUP_MAX);
     DUN_ASSERT(t->tail == NULL || t->tail->time_ms <= time_ms);
     struct store_key *k = dun_malloc(sizeof *k + channel.len + key.len);
     *k = (struct store_key){.seq = seq,

@@ -36,8 +36,10 @@ const struct store_key *store_idempotency_find(struct store_idempotency *t, uint
 /* In the table, expired or not? */
 bool store_idempotency_has(const struct store_idempotency *t, uint64_t hash,
                            struct dun_slice channel, struct dun_slice key);
-bool store_idempotency_full(const struct store_idempotency *t);
-/* Adds an entry that is not in the table; room must have been checked. */
+/* Room for one more? A full table forgets its oldest entry for it, unless that is younger than
+ * DUN_IDEMPOTENCY_KEEP_MS. */
+bool store_idempotency_room(struct store_idempotency *t, uint64_t clock_ms);
+/* Adds an entry that is not in the table; there must be room. */
 void store_idempotency_add(struct store_idempotency *t, uint64_t hash, struct dun_slice channel,
                            struct dun_slice key, uint64_t seq, uint64_t epoch, uint64_t time_ms);
 

@@ -113,7 +113,7 @@ static void apply_publish(struct store *s, struct store_group *g, const struct s
             out->epoch = known->epoch;
             return;
         }
-        if (store_idempotency_full(&g->keys)) {
+        if (!store_idempotency_room(&g->keys, g->clock_ms)) {
             out->err = DUN_E_FULL;
             return;
         }

@@ -75,6 +75,28 @@ static void keys_outlive_a_dropped_channel(void **state)
     store_destroy(s);
 }
 
+static void a_full_table_forgets_the_oldest_but_none_that_is_young(void **state)
+{
+    (void)state;
+    struct store *s = fx_store();
+    char key[16];
+    for (int i = 0; i < DUN_IDEMPOTENCY_PER_GROUP_MAX; i++) {
+        snprintf(key, sizeof key, "%d", i);
+        assert_int_equal(fx_publish_key(s, 0, i < 2 ? 1000 : 2000, "none:c", key).err, DUN_OK);
+    }
+    uint64_t now = 1000 + DUN_IDEMPOTENCY_KEEP_MS;
+    assert_int_equal(fx_publish_key(s, 0, now - 1, "none:c", "a").err, DUN_E_FULL);
+    assert_int_equal(fx_publish_key(s, 0, now, "none:c", "b").err, DUN_OK);
+    assert_int_equal(fx_publish_key(s, 0, now, "none:c", "c").err, DUN_OK);
+    assert_int_equal(fx_publish_key(s, 0, now, "none:c", "d").err, DUN_E_FULL);
+    assert_true(fx_publish_key(s, 0, now, "none:c", "2").duplicate);
+    assert_int_equal(fx_publish_key(s, 0, now + 1000, "none:c", "0").err, DUN_OK);
+    assert_false(fx_publish_key(s, 0, now + 1000, "none:c", "1").duplicate); /* forgotten */
+    assert_int_equal(fx_stats(s).keys, DUN_IDEMPOTENCY_PER_GROUP_MAX);
+    store_check(s, 0);
+    store_destroy(s);
+}
+
 static void a_full_table_refuses_until_keys_expire(void **state)
 {
     (void)state;
@@ -107,6 +129,7 @@ int main(void)
         cmocka_unit_test(a_key_expires_by_the_time_of_operations),
         cmocka_unit_test(an_expired_key_is_not_found_before_it_is_removed),
         cmocka_unit_test(keys_outlive_a_dropped_channel),
+        cmocka_unit_test(a_full_table_forgets_the_oldest_but_none_that_is_young),
         cmocka_unit_test(a_full_table_refuses_until_keys_expire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
