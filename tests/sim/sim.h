@@ -64,6 +64,7 @@ enum sim_fault_type {
     SIM_FAULT_WALL,        /* a wall clock is set, ahead or back */
     SIM_FAULT_ROLL,        /* a rolling restart of all voters */
     SIM_FAULT_STOP_ALL,    /* loss profile: the whole cluster stops */
+    SIM_FAULT_GHOST,       /* what a peer said before a crash arrives after it has recovered */
     SIM_FAULT_TYPES,
     SIM_FAULT_TYPES_1 = SIM_FAULT_CLOCK + 1 /* those of swarm 1 */
 };
@@ -123,6 +124,7 @@ enum sim_event_type {
     SIM_EV_UNFAULT, /* a fault ends */
     SIM_EV_FLAP,
     SIM_EV_ROLL,
+    SIM_EV_GHOST,
     SIM_EV_GUEST,
     SIM_EV_CLIENT,
     SIM_EV_RETRY,
@@ -383,6 +385,8 @@ bool sim_restart_drain(struct sim *s, uint32_t index); /* false: it cannot drain
 void sim_restart_roll(struct sim *s);
 void sim_restart_roll_step(struct sim *s);
 void sim_restart_stop_all(struct sim *s);
+void sim_restart_ghost(struct sim *s, uint32_t index);
+void sim_restart_ghost_step(struct sim *s, const struct sim_event *ev);
 
 /* sim_guest.c: peers that are no voters come and go. */
 void sim_guest_start(struct sim *s);
@@ -419,6 +423,7 @@ bool sim_guest_seen(const struct sim *s, const struct sim_peer *p, char *why, si
     X(DRIFTS, drifting_clocks)    \
     X(ROLLS, rolling_restarts)    \
     X(STOPS_ALL, full_restarts)   \
+    X(GHOSTS, ghosts)             \
     X(AIMED, faults_in_transfers) \
     X(GUESTS, guests_started)     \
     X(MOVES, guests_moved)

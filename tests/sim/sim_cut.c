@@ -48,6 +48,7 @@ static uint8_t link_cut(struct sim *s, enum sim_fault_type type, const struct sh
     case SIM_FAULT_WALL:
     case SIM_FAULT_ROLL:
     case SIM_FAULT_STOP_ALL:
+    case SIM_FAULT_GHOST:
     case SIM_FAULT_TYPES: DUN_UNREACHABLE();
     }
     return hit ? 3 : 0;

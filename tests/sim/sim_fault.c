@@ -107,14 +107,15 @@ static void begin(struct sim *s, enum sim_fault_type type, uint32_t peer)
     case SIM_FAULT_WALL: sim_clock_set_wall(s, p); break;
     case SIM_FAULT_ROLL: sim_restart_roll(s); break;
     case SIM_FAULT_STOP_ALL: sim_restart_stop_all(s); break;
+    case SIM_FAULT_GHOST: sim_restart_ghost(s, peer); break;
     case SIM_FAULT_TYPES: DUN_UNREACHABLE();
     }
 }
 
 static const char *const fault_names[SIM_FAULT_TYPES] = {
-    "crash", "drain",     "pause",     "partition", "one_way",     "deaf",    "plane",
-    "slow",  "lossy",     "link_lost", "clock",     "one_way_set", "bridge",  "maze",
-    "flap",  "slow_peer", "rate",      "wall",      "roll",        "stop_all"};
+    "crash", "drain",     "pause",     "partition", "one_way",     "deaf",     "plane",
+    "slow",  "lossy",     "link_lost", "clock",     "one_way_set", "bridge",   "maze",
+    "flap",  "slow_peer", "rate",      "wall",      "roll",        "stop_all", "ghost"};
 
 static enum sim_fault_type draw_type(struct sim *s, uint32_t total)
 {

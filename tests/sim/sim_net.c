@@ -155,7 +155,8 @@ void sim_net_clear(struct sim *s)
 {
     for (uint32_t i = 0; i < SIM_PEERS_MAX; i++)
         for (uint32_t j = 0; j < SIM_PEERS_MAX; j++)
-            memset(s->links[i][j].cuts, 0, sizeof s->links[i][j].cuts);
+            s->links[i][j] = (struct sim_link){
+                .last_at_us = {s->links[i][j].last_at_us[0], s->links[i][j].last_at_us[1]}};
     for (uint32_t i = 0; i < s->peer_count; i++) {
         struct sim_peer *p = &s->peers[i];
         p->slow_us = p->work_us = 0;

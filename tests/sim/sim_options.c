@@ -150,6 +150,7 @@ static void draw_second(struct sim_options *o, struct dun_prng *p)
     if (chance(p, 25)) return;
     for (uint32_t n = pick(p, 1, 3); n > 0; n--)
         dimensions[pick(p, 0, DUN_COUNT(dimensions) - 1)](o, p);
+    if (chance(p, 25)) o->fault_weight[SIM_FAULT_GHOST] = pick(p, 20, 100);
 }
 
 void sim_options_swarm(struct sim_options *o, uint64_t seed, const struct sim_choice *c)

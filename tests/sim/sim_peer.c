@@ -264,6 +264,7 @@ static void handle_now(struct sim *s, struct sim_peer *p, struct sim_event *ev)
     case SIM_EV_UNFAULT:
     case SIM_EV_FLAP:
     case SIM_EV_ROLL:
+    case SIM_EV_GHOST:
     case SIM_EV_GUEST:
     case SIM_EV_CLIENT:
     case SIM_EV_RETRY:

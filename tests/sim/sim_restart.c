@@ -1,14 +1,17 @@
 /* tests/sim/sim_restart.c: restarts that an operator makes: one voter after the
  * other (each only when the one before is back), by drain or by kill, and the
- * whole cluster at once, in good order or not. The latter loses all memory, so
- * it belongs to the loss profile. */
+ * whole cluster at once, in good order or not (which loses all memory, so it
+ * belongs to the loss profile). And ghosts: words that outlive the memory of who
+ * said them, as Michael et al. (DISC 2017) have them undo a commit. */
 #include "sim.h"
 
 enum {
     POLL_US = 20000,
     DRAIN_US_MAX = 1500000,
     PATIENCE_US = 2000000, /* then on with it, though another voter is down */
-    SPREAD_US = 100000
+    SPREAD_US = 100000,
+    GHOST_CRASH = 0, /* what SIM_EV_GHOST is for, in b */
+    GHOST_SPEAK = 1
 };
 
 bool sim_restart_drain(struct sim *s, uint32_t index)
@@ -90,4 +93,35 @@ void sim_restart_stop_all(struct sim *s)
         else if (sim_restart_drain(s, i))
             sim_push(s, s->now_us + DRAIN_US_MAX + spread_us, SIM_EV_STOP, i, 0);
     }
+}
+
+/* @index doubts a primary, and says so; its words stay in the network, it loses its memory and
+ * comes back. When they arrive, somebody who misses what happened since may count them. */
+void sim_restart_ghost(struct sim *s, uint32_t index)
+{
+    uint32_t of = (index + (uint32_t)dun_prng_range(&s->prng, 1, s->o.voters - 1)) % s->o.voters;
+    uint32_t deaf = (uint32_t)dun_prng_range(&s->prng, 0, s->o.voters - 1);
+    if (!sim_fault_may_go_down(s, index) || s->peers[index].paused) return;
+    SIM_COVER(s, GHOSTS);
+    for (uint32_t i = 0; i < s->o.voters; i++)
+        s->links[index][i].hold[NODE_REPLICATION] = true;
+    sim_push(s, s->now_us, SIM_EV_LINK_LOST, index, of * SIM_PLANES + NODE_REPLICATION);
+    uint64_t crash_us = s->now_us + dun_prng_range(&s->prng, 1000, 5000) + s->o.batch_us;
+    sim_push(s, crash_us, SIM_EV_GHOST, index, GHOST_CRASH);
+    if (deaf != index)
+        sim_push(s, crash_us + dun_prng_range(&s->prng, 100000, 500000), SIM_EV_FAULT, deaf,
+                 SIM_FAULT_DEAF + 1);
+    sim_push(s, crash_us + dun_prng_range(&s->prng, 200000, 1500000), SIM_EV_GHOST, index,
+             GHOST_SPEAK);
+}
+
+void sim_restart_ghost_step(struct sim *s, const struct sim_event *ev)
+{
+    for (uint32_t i = 0; i < s->o.voters; i++) {
+        if (ev->b == GHOST_SPEAK) sim_net_release(s, ev->a, i);
+        s->links[ev->a][i].hold[NODE_REPLICATION] = false;
+    }
+    if (ev->b == GHOST_SPEAK || !s->faults_on || !sim_fault_may_go_down(s, ev->a)) return;
+    sim_peer_crash(s, ev->a, false);
+    sim_push(s, s->now_us + dun_prng_range(&s->prng, 1000, 50000), SIM_EV_START, ev->a, 0);
 }

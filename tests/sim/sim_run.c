@@ -137,6 +137,7 @@ static void handle(struct sim *s, struct sim_event *ev)
     case SIM_EV_UNFAULT: sim_fault_end(s, ev->a); break;
     case SIM_EV_FLAP: sim_cut_flap(s, ev); break;
     case SIM_EV_ROLL: sim_restart_roll_step(s); break;
+    case SIM_EV_GHOST: sim_restart_ghost_step(s, ev); break;
     case SIM_EV_GUEST: sim_guest_event(s, ev); break;
     case SIM_EV_CLIENT: sim_client_event(s, ev); break;
     case SIM_EV_RETRY: sim_client_retry(s, ev); break;
