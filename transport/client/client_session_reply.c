@@ -55,7 +55,7 @@ static void bad_server(struct client_session *s, const char *what)
 static bool epoch_take(struct client_sub *sub, struct dun_slice epoch)
 {
     if (epoch.len > CLIENT_EPOCH_MAX) return false;
-    memcpy(sub->at.epoch, epoch.data, epoch.len);
+    if (epoch.len > 0) memcpy(sub->at.epoch, epoch.data, epoch.len);
     sub->at.epoch[epoch.len] = '\0';
     return true;
 }
@@ -170,7 +170,10 @@ static void on_answer(struct client_session *s, const struct cmd_reply *reply)
     bool failed = reply->type == CMD_REPLY_ERROR;
     if (!client_session_take(s, reply->id, &r)) return; /* timed out before, or never asked */
     if (!failed && reply->result != r.type) {
+        static const char text[] = "the answer is of another kind than the request";
+        struct client_answer a = {.e = DUN_E_CLOSED, .text = dun_slice_str(text)};
         bad_server(s, "an answer of another kind than the request");
+        if (r.cb != NULL) r.cb(r.ctx, &a);
         return;
     }
     if (r.type == CMD_CONNECT) {

@@ -409,6 +409,18 @@ static void publishes_get_exactly_one_answer(void **state)
     expect(f, "answer -204 0\n");
 }
 
+static void a_request_that_is_answered_with_another_kind_is_answered_too(void **state)
+{
+    struct fixture *f = *state;
+    struct dun_slice c = dun_slice_str("a"), d = dun_slice_str("1");
+    become_ready(f, 1);
+    assert_int_equal(client_session_publish(&f->s, f->now, c, d, on_answer, f), DUN_OK);
+    say(f, "{\"id\":2,\"history\":{\"epoch\":\"e\",\"offset\":1}}");
+    assert_true(f->s.end.ended);
+    client_session_lost(&f->s, f->now);
+    expect(f, "answer -204 0\n");
+}
+
 static void the_window_of_requests_is_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -537,6 +549,7 @@ int main(void)
         T(pings_are_answered_and_silence_ends_the_connection),
         T(a_short_ping_interval_finds_a_dead_server_soon),
         T(publishes_get_exactly_one_answer),
+        T(a_request_that_is_answered_with_another_kind_is_answered_too),
         T(the_window_of_requests_is_bounded),
         T(a_subscribe_without_answer_drops_the_connection),
         T(a_handler_may_unsubscribe),
