@@ -367,6 +367,7 @@ void sim_fault_heal(struct sim *s);
 /* @from gives @to a snapshot: something may happen to one of them, or to a primary. */
 void sim_fault_aim(struct sim *s, uint32_t from, uint32_t to);
 bool sim_fault_may_go_down(const struct sim *s, uint32_t index);
+uint32_t sim_fault_some_primary(struct sim *s, uint32_t otherwise); /* of a random group */
 uint64_t sim_fault_span_us(struct sim *s, uint32_t max_ms);
 
 /* sim_cut.c: which links are cut by a fault. */

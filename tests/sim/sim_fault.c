@@ -9,6 +9,18 @@ static uint32_t some_peer(struct sim *s)
     return (uint32_t)dun_prng_range(&s->prng, 0, s->o.voters - 1);
 }
 
+uint32_t sim_fault_some_primary(struct sim *s, uint32_t otherwise)
+{
+    uint32_t peer = otherwise;
+    uint32_t group = (uint32_t)dun_prng_range(&s->prng, 0, s->o.groups - 1);
+    for (uint32_t i = 0; i < s->o.voters; i++) {
+        struct node_group now = {0};
+        if (s->peers[i].up) node_group(s->peers[i].node, group, &now);
+        if (s->peers[i].up && now.primary) peer = i;
+    }
+    return peer;
+}
+
 bool sim_fault_may_go_down(const struct sim *s, uint32_t index)
 {
     if (!sim_is_voter(s, index) || !s->peers[index].up || s->peers[index].draining) return false;
@@ -125,17 +137,6 @@ static enum sim_fault_type draw_type(struct sim *s, uint32_t total)
     return (enum sim_fault_type)type;
 }
 
-static uint32_t some_primary(struct sim *s, uint32_t peer)
-{
-    uint32_t group = (uint32_t)dun_prng_range(&s->prng, 0, s->o.groups - 1);
-    for (uint32_t i = 0; i < s->o.voters; i++) {
-        struct node_group now = {0};
-        if (s->peers[i].up) node_group(s->peers[i].node, group, &now);
-        if (s->peers[i].up && now.primary) peer = i;
-    }
-    return peer;
-}
-
 void sim_fault_next(struct sim *s, const struct sim_event *ev)
 {
     if (!s->faults_on) return;
@@ -153,7 +154,7 @@ void sim_fault_next(struct sim *s, const struct sim_event *ev)
     enum sim_fault_type type = draw_type(s, total);
     uint32_t peer = some_peer(s);
     /* What decides everything is worth hitting more often than by chance. */
-    if (dun_prng_chance(&s->prng, 400000)) peer = some_primary(s, peer);
+    if (dun_prng_chance(&s->prng, 400000)) peer = sim_fault_some_primary(s, peer);
     SIM_TRACE(s, "FAULT %s %s", fault_names[type], s->peers[peer].name);
     s->fault_count++;
     begin(s, type, peer);
@@ -166,7 +167,7 @@ void sim_fault_aim(struct sim *s, uint32_t from, uint32_t to)
                                                 SIM_FAULT_LINK_LOST, SIM_FAULT_PARTITION};
     if (!s->faults_on || !dun_prng_chance(&s->prng, s->o.aim_ppm)) return;
     uint64_t who = dun_prng_range(&s->prng, 0, 2);
-    uint32_t peer = who == 0 ? from : who == 1 ? to : some_primary(s, from);
+    uint32_t peer = who == 0 ? from : who == 1 ? to : sim_fault_some_primary(s, from);
     enum sim_fault_type type = types[dun_prng_range(&s->prng, 0, DUN_COUNT(types) - 1)];
     uint64_t in_us = dun_prng_range(&s->prng, 0, 4ull * s->o.delay_us_max);
     SIM_COVER(s, AIMED);

@@ -99,18 +99,19 @@ void sim_restart_stop_all(struct sim *s)
  * comes back. When they arrive, somebody who misses what happened since may count them. */
 void sim_restart_ghost(struct sim *s, uint32_t index)
 {
-    uint32_t of = (index + (uint32_t)dun_prng_range(&s->prng, 1, s->o.voters - 1)) % s->o.voters;
-    uint32_t deaf = (uint32_t)dun_prng_range(&s->prng, 0, s->o.voters - 1);
-    if (!sim_fault_may_go_down(s, index) || s->peers[index].paused) return;
+    uint32_t n = s->o.voters, of = sim_fault_some_primary(s, index);
+    if (of == index || !sim_fault_may_go_down(s, index) || s->peers[index].paused) return;
+    uint32_t deaf = index;
+    while (deaf == index || deaf == of)
+        deaf = (uint32_t)dun_prng_range(&s->prng, 0, n - 1);
     SIM_COVER(s, GHOSTS);
-    for (uint32_t i = 0; i < s->o.voters; i++)
+    for (uint32_t i = 0; i < n; i++)
         s->links[index][i].hold[NODE_REPLICATION] = true;
     sim_push(s, s->now_us, SIM_EV_LINK_LOST, index, of * SIM_PLANES + NODE_REPLICATION);
     uint64_t crash_us = s->now_us + dun_prng_range(&s->prng, 1000, 5000) + s->o.batch_us;
     sim_push(s, crash_us, SIM_EV_GHOST, index, GHOST_CRASH);
-    if (deaf != index)
-        sim_push(s, crash_us + dun_prng_range(&s->prng, 100000, 500000), SIM_EV_FAULT, deaf,
-                 SIM_FAULT_DEAF + 1);
+    sim_push(s, crash_us + dun_prng_range(&s->prng, 100000, 500000), SIM_EV_FAULT, deaf,
+             SIM_FAULT_DEAF + 1);
     sim_push(s, crash_us + dun_prng_range(&s->prng, 200000, 1500000), SIM_EV_GHOST, index,
              GHOST_SPEAK);
 }
