@@ -9,6 +9,18 @@
  *     is not on it is declared lost by an EPOCH operation. */
 #include "cluster/vsr.h"
 
+/* An incarnation's number: milliseconds, chance, who proposed it. Chance, because all who knew the
+ * last number may have lost it, while a clock that was ahead then is so still: the same number
+ * again would be the same epoch for something else. */
+enum { INC_SELF_BITS = 3, INC_CHANCE_BITS = 15, INC_LOW_BITS = INC_SELF_BITS + INC_CHANCE_BITS };
+
+_Static_assert(DUN_VOTERS_MAX <= 1 << INC_SELF_BITS, "a voter's index has its place");
+
+static uint64_t inc_millis(uint64_t inc)
+{
+    return inc >> INC_LOW_BITS;
+}
+
 struct heard {
     uint32_t all, with_state;
     uint64_t inc_max;
@@ -66,7 +78,7 @@ bool vsr_form_consent(const struct vsr *v, uint64_t inc)
 {
     const struct vsr_env *env = v->env;
     /* An incarnation from before our boot may be one our earlier life took part in. */
-    if (inc >> 8 <= env->boots[env->self]) return false;
+    if (inc_millis(inc) <= env->boots[env->self]) return false;
     struct heard h = hear(v);
     if (h.with_state >= env->quorum || h.all < env->quorum || v->form_since_ms == 0 ||
         has_started(v, inc))
@@ -141,11 +153,13 @@ void vsr_form_tick(struct vsr *v)
     uint32_t position;
     bool trying = v->status == VSR_VIEW_CHANGE && v->view.inc > v->log_view.inc;
     if (trying && env->now_ms - v->inc_ms < VSR_FORM_AGAIN_MS) return;
-    uint64_t millis = h.inc_max >> 8; /* above every incarnation and every boot there is */
+    uint64_t millis = inc_millis(h.inc_max); /* above every incarnation and every boot there is */
     for (uint32_t i = 0; i < env->voter_count; i++)
         if (env->boots[i] > millis) millis = env->boots[i];
     if (!leads(v, &position)) return;
-    struct vsr_view to = {((millis + 1) << 8) | env->self, best_position(v, position)};
+    uint64_t chance = dun_prng_range(&env->prng, 0, (1u << INC_CHANCE_BITS) - 1);
+    struct vsr_view to = {(millis + 1) << INC_LOW_BITS | chance << INC_SELF_BITS | env->self,
+                          best_position(v, position)};
     if (!vsr_form_consent(v, to.inc)) return;
     dun_log(env->log, DUN_LOG_DEBUG, "form group=%u inc=%llu heard=%u with_state=%u", v->group,
             (unsigned long long)to.inc, h.all, h.with_state);
