@@ -258,7 +258,7 @@ static dun_err recv_state(struct vsr *v, uint32_t from, const struct wire_frame 
 static bool in_range(const struct wire_frame *f)
 {
     return f->head < op_max && f->commit < op_max && f->first_op < op_max && f->base_op < op_max &&
-           f->snap_op < op_max && f->view.num < op_max && f->view.inc < (uint64_t)1 << 60;
+           f->snap_op < op_max && f->view.num < op_max && f->view.inc < (uint64_t)1 << 63;
 }
 
 dun_err vsr_recv(struct vsr *v, uint32_t from, const struct wire_frame *f)
