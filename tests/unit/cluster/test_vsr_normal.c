@@ -16,7 +16,7 @@ static void numbers_no_cluster_reaches_are_malformed(void **state)
         *fields[k] = huge;
         assert_int_equal(one_recv(o, 1), DUN_E_MALFORMED);
     }
-    one_frame(o, WIRE_STATE, VSR_NORMAL, view)->view.inc = (uint64_t)1 << 60;
+    one_frame(o, WIRE_STATE, VSR_NORMAL, view)->view.inc = (uint64_t)1 << 63;
     assert_int_equal(one_recv(o, 1), DUN_E_MALFORMED);
     one_frame(o, WIRE_STATE, VSR_STATUS_COUNT, view);
     assert_int_equal(one_recv(o, 1), DUN_E_MALFORMED);
