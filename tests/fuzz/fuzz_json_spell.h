@@ -79,7 +79,8 @@ static inline void fuzz_json_string(struct fuzz_in *in, struct dun_buf *b)
             bool low = unit >= 0xdc00 && unit <= 0xdfff, high = unit >= 0xd800 && !low;
             if (low) unit -= 0x800;
             dun_buf_printf(b, c & 2 ? "\\u%04x" : "\\u%04X", unit);
-            if (high && unit <= 0xdbff) dun_buf_printf(b, "\\u%04x", 0xdc00 + (c << 1));
+            if (high && unit <= 0xdbff)
+                dun_buf_printf(b, "\\u%04x", 0xdc00 + (fuzz_u16(in) & 0x3ff));
         }
     }
     dun_buf_byte(b, '"');

@@ -1,8 +1,9 @@
-/* tests/fuzz/fuzz_stream.c: the bytes of one client, whole and byte by byte.
+/* tests/fuzz/fuzz_stream.c: the bytes of one client, whole and in pieces.
  * Claim: what a client is answered does not depend on how its bytes arrive, through
  * HTTP, the WebSocket upgrade, frames, fragments and commands. Publishes are
  * committed after all of it, as their answers may stand anywhere between others.
- * Input: a mode byte (1: without tokens, 2: a WebSocket is open already), the bytes. */
+ * Input: a mode byte (1: without tokens, 2: a WebSocket is open already, the rest: the
+ * size of the pieces), the bytes. */
 #include "tests/fuzz/fuzz_session.h"
 
 enum { TURNS_MAX = 64, STREAM_MAX = 2048 };
@@ -82,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dun_buf whole = {0}, pieces = {0};
     if (bytes.len == 0) return 0;
     answers(mode, bytes, bytes.len, &whole);
-    answers(mode, bytes, 1, &pieces);
+    answers(mode, bytes, mode >> 2 == 0 ? 1 : mode >> 2, &pieces);
     DUN_ASSERT(dun_slice_eq(dun_buf_view(&whole), dun_buf_view(&pieces)));
     dun_buf_deinit(&pieces);
     dun_buf_deinit(&whole);
