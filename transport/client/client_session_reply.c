@@ -27,7 +27,7 @@ static void deliver(struct client_session *s, struct client_sub *sub,
                        dun_slice_str("the server repeated itself"));
         }
         if (sub->removed) return; /* the handler unsubscribed */
-        sub->at.seq = pub->offset;
+        if (pub->offset > sub->at.seq) sub->at.seq = pub->offset;
     }
     struct client_message m = {.data = pub->data,
                                .tags = pub->tags,

@@ -256,6 +256,9 @@ static void jumps_and_repeats_of_seq_are_reported_and_handed_on(void **state)
     expect(f, "subscribed a ep:5\ngap a kind=1 6..6 the server skipped them\na 7 1\n"
               "gap a kind=2 7..7 the server repeated itself\na 7 2\n");
     assert_int_equal(sub->at.seq, 7);
+    say(f, "{\"push\":{\"channel\":\"a\",\"pub\":{\"data\":3,\"offset\":6}}}\n"
+           "{\"push\":{\"channel\":\"a\",\"pub\":{\"data\":4,\"offset\":8}}}");
+    expect(f, "gap a kind=2 6..7 the server repeated itself\na 6 3\na 8 4\n");
 }
 
 static void an_unsubscribe_from_2500_on_resubscribes_at_once(void **state)
