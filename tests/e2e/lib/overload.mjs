@@ -5,8 +5,8 @@ import { run, startCluster } from './peers.mjs';
 import { within } from './wait.mjs';
 
 const RATIO = 2; // p99 of the others, with load to without
-const LOOSE = 20; // a shared machine
-const FLOOR_MS = 5; // below it a ratio says nothing
+const LOOSE = 20; // a shared machine: only that nobody is left waiting
+const FLOOR_MS = 25; // below it such a ratio says nothing
 
 /** Budget of one peer in MiB, as docs/overload.md has it. */
 export const STORE_MIB = 64;
