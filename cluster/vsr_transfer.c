@@ -175,6 +175,13 @@ static bool answers(struct vsr *v, uint32_t from, const struct wire_frame *f)
     return true;
 }
 
+/* Did the operations up to @op come in another way? Then a snapshot of them must not be taken over:
+ * those after it may have been acknowledged, and taking it over would drop them from our log. */
+static bool overtaken(const struct vsr *v, uint64_t op)
+{
+    return v->fetch.kind == VSR_FETCH_APPEND && op <= v->log.head;
+}
+
 static bool take_snapshot(struct vsr *v)
 {
     struct vsr_fetch *t = &v->fetch;
@@ -226,7 +233,7 @@ static void take_entries(struct vsr *v)
 static void finish(struct vsr *v)
 {
     struct vsr_fetch *t = &v->fetch;
-    if (t->snapshot && !take_snapshot(v)) {
+    if (t->snapshot && !overtaken(v, t->snap_op) && !take_snapshot(v)) {
         vsr_fetch_stop(v);
         return;
     }
@@ -286,8 +293,8 @@ dun_err vsr_recv_snapshot(struct vsr *v, uint32_t from, const struct wire_frame 
     struct vsr_fetch *t = &v->fetch;
     if (f->total > VSR_SNAPSHOT_BYTES_MAX || f->total == 0) return DUN_E_MALFORMED;
     if (!answers(v, from, f)) return DUN_OK;
-    if (f->snap_op < v->commit && !t->whole) {
-        vsr_fetch_stop(v); /* what was missing came in another way */
+    if (overtaken(v, f->snap_op) || (f->snap_op < v->commit && !t->whole)) {
+        vsr_fetch_stop(v);
         return DUN_OK;
     }
     if (f->snap_op <= t->stage.head) return DUN_OK;

@@ -164,6 +164,94 @@ static void a_chunk_that_does_not_go_on_is_not_taken(void **state)
     one_destroy(o);
 }
 
+/* A backup of five that misses operations 1 and 2 of 5, and asks for them. */
+static struct vsr_view backup_with_a_hole(struct one *o)
+{
+    struct vsr_view view = one_backup(o);
+    one_frame(o, WIRE_PREPARE, VSR_NORMAL, view);
+    one_entries(o, 3, 3);
+    assert_int_equal(one_recv(o, 1), DUN_OK);
+    assert_int_equal(o->v.fetch.kind, VSR_FETCH_APPEND);
+    return view;
+}
+
+/* Fills the hole after all, so that we acknowledge operations 1 to 5. */
+static void late_prepare(struct one *o, struct vsr_view view)
+{
+    one_frame(o, WIRE_PREPARE, VSR_NORMAL, view);
+    one_entries(o, 1, 5);
+    assert_int_equal(one_recv(o, 1), DUN_OK);
+    vsr_flush(&o->v);
+    assert_int_equal(one_sent(o, 1, WIRE_PREPARE_OK), 1);
+    assert_int_equal(o->out.head, 5);
+}
+
+/* The one piece of a snapshot of operations 1 to 3. */
+static void snapshot_of_three(struct one *o, struct vsr_view view, struct dun_buf *bytes)
+{
+    struct one *giver = one_create(5);
+    struct vsr_view of = one_backup(giver);
+    one_frame(giver, WIRE_PREPARE, VSR_NORMAL, of)->commit = 3;
+    one_entries(giver, 1, 3);
+    assert_int_equal(one_recv(giver, 1), DUN_OK);
+    assert_int_equal(giver->v.commit, 3);
+    store_snapshot(giver->store, 0, bytes);
+    one_destroy(giver);
+    chunk(o, view, 0, bytes->len, dun_buf_view(bytes));
+    o->in.snap_op = 3;
+    o->in.head = 5;
+    o->in.commit = 3;
+}
+
+static void what_was_acknowledged_outlives_a_snapshot_that_comes_late(void **state)
+{
+    (void)state;
+    for (uint32_t k = 0; k < 2; k++) {
+        struct one *o = one_create(5);
+        struct dun_buf bytes = {0};
+        struct vsr_view view = backup_with_a_hole(o);
+        if (k == 0) late_prepare(o, view);
+        snapshot_of_three(o, view, &bytes);
+        assert_int_equal(one_recv(o, 1), DUN_OK);
+        if (k == 1) { /* the snapshot is here, and the log after it is asked for */
+            assert_int_equal(one_sent(o, 1, WIRE_GET_STATE), 1);
+            assert_int_equal(o->out.first_op, 4);
+            late_prepare(o, view);
+            one_frame(o, WIRE_NEW_STATE, VSR_NORMAL, view)->commit = 3;
+            one_entries(o, 4, 2);
+            assert_int_equal(one_recv(o, 1), DUN_OK);
+        }
+        assert_int_equal(o->v.fetch.kind, VSR_FETCH_NONE);
+        assert_int_equal(o->v.log.head, 5);
+        assert_int_equal(o->v.log.first, 1);
+        assert_int_equal(o->resyncs, 0);
+        one_frame(o, WIRE_COMMIT, VSR_NORMAL, view)->commit = 5;
+        assert_int_equal(one_recv(o, 1), DUN_OK);
+        assert_int_equal(o->applied, 5);
+        dun_buf_deinit(&bytes);
+        one_destroy(o);
+    }
+}
+
+static void a_snapshot_ahead_of_the_log_is_taken_over(void **state)
+{
+    (void)state;
+    struct one *o = one_create(5);
+    struct dun_buf bytes = {0};
+    struct vsr_view view = backup_with_a_hole(o);
+    snapshot_of_three(o, view, &bytes);
+    assert_int_equal(one_recv(o, 1), DUN_OK);
+    one_frame(o, WIRE_NEW_STATE, VSR_NORMAL, view)->commit = 3;
+    one_entries(o, 4, 2);
+    assert_int_equal(one_recv(o, 1), DUN_OK);
+    assert_int_equal(o->resyncs, 1);
+    assert_int_equal(o->v.commit, 3);
+    assert_int_equal(o->v.log.first, 4);
+    assert_int_equal(o->v.log.head, 5);
+    dun_buf_deinit(&bytes);
+    one_destroy(o);
+}
+
 static void a_snapshot_of_no_size_or_a_huge_one_is_malformed(void **state)
 {
     (void)state;
@@ -325,6 +413,8 @@ int main(void)
         cmocka_unit_test(a_giver_with_less_than_it_said_is_left),
         cmocka_unit_test(a_log_longer_than_a_window_is_given_up),
         cmocka_unit_test(a_chunk_that_does_not_go_on_is_not_taken),
+        cmocka_unit_test(what_was_acknowledged_outlives_a_snapshot_that_comes_late),
+        cmocka_unit_test(a_snapshot_ahead_of_the_log_is_taken_over),
         cmocka_unit_test(a_snapshot_of_no_size_or_a_huge_one_is_malformed),
         cmocka_unit_test(a_snapshot_that_does_not_restore_is_reported_and_changes_nothing),
         cmocka_unit_test(the_log_is_given_a_packet_at_a_time),
