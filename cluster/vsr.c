@@ -215,6 +215,7 @@ static dun_err recv_state(struct vsr *v, uint32_t from, const struct wire_frame 
 {
     struct vsr_peer *p = &v->peers[from];
     if (f->status >= VSR_STATUS_COUNT) return DUN_E_MALFORMED;
+    if (!p->valid && f->view.inc > v->inc_floor) v->inc_floor = f->view.inc;
     p->valid = true;
     p->state_ms = v->env->now_ms;
     p->status = (enum vsr_status)f->status;

@@ -144,6 +144,7 @@ struct vsr {
     struct vsr_fetch fetch;
     uint64_t entered_ms;    /* the present status and view */
     uint64_t inc_ms;        /* the present incarnation */
+    uint64_t inc_floor;     /* incarnations up to it may be older than this life */
     uint64_t change_ms;     /* patience with this view change */
     uint64_t form_since_ms; /* a quorum with state has been missing since; 0 = not */
     uint32_t handover_to;   /* voter; voter_count = none */

@@ -3,8 +3,10 @@
  * voter consents, by its vote, at most once per incarnation number and only when
  * it sees for itself that fewer than a quorum still have state: at once when
  * every voter is heard, else after loss_timeout.
- * (1) Nobody consents to an incarnation that is not newer than its own boot, or
- *     that somebody holds state of: its earlier life may have voted there.
+ * (1) Nobody consents to an incarnation that its earlier life may have voted in:
+ *     one that is not newer than its own boot, that somebody holds state of, or
+ *     that somebody was in already when first heard by this life. The last
+ *     is for clocks that differ: our boot may be below what we saw before.
  * (2) The elect starts from the best log of all voters that are heard; whatever
  *     is not on it is declared lost by an EPOCH operation. */
 #include "cluster/vsr.h"
@@ -78,7 +80,7 @@ bool vsr_form_consent(const struct vsr *v, uint64_t inc)
 {
     const struct vsr_env *env = v->env;
     /* An incarnation from before our boot may be one our earlier life took part in. */
-    if (inc_millis(inc) <= env->boots[env->self]) return false;
+    if (inc_millis(inc) <= env->boots[env->self] || inc <= v->inc_floor) return false;
     struct heard h = hear(v);
     if (h.with_state >= env->quorum || h.all < env->quorum || v->form_since_ms == 0 ||
         has_started(v, inc))
@@ -108,7 +110,8 @@ bool vsr_form_follow(const struct vsr *v, const struct vsr_peer *p)
     return normal < env->answers;
 }
 
-/* The most preferred voter that is heard takes the lead, so that attempts do not collide. */
+/* The most preferred voter that is heard takes the lead, so that attempts do not collide; else
+ * @position is that one's. */
 static bool leads(const struct vsr *v, uint32_t *position)
 {
     const struct vsr_env *env = v->env;
@@ -150,13 +153,15 @@ void vsr_form_tick(struct vsr *v)
         return;
     }
     if (v->form_since_ms == 0) v->form_since_ms = env->now_ms;
-    uint32_t position;
+    uint32_t position = 0;
     bool trying = v->status == VSR_VIEW_CHANGE && v->view.inc > v->log_view.inc;
     if (trying && env->now_ms - v->inc_ms < VSR_FORM_AGAIN_MS) return;
     uint64_t millis = inc_millis(h.inc_max); /* above every incarnation and every boot there is */
     for (uint32_t i = 0; i < env->voter_count; i++)
         if (env->boots[i] > millis) millis = env->boots[i];
-    if (!leads(v, &position)) return;
+    /* Or everybody waits for a word that we may not give. */
+    bool refuses = h.inc_max != 0 && h.inc_max <= v->inc_floor;
+    if (!leads(v, &position) && !refuses) return;
     uint64_t chance = dun_prng_range(&env->prng, 0, (1u << INC_CHANCE_BITS) - 1);
     struct vsr_view to = {(millis + 1) << INC_LOW_BITS | chance << INC_SELF_BITS | env->self,
                           best_position(v, position)};

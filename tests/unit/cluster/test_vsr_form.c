@@ -26,10 +26,40 @@ static void who_went_on_alone_is_followed_only_if_too_few_are_left(void **state)
     }
 }
 
+/* With a clock that is behind, our boot is below the incarnation that our earlier life was in. */
+static void an_incarnation_that_was_there_before_us_is_not_consented_to(void **state)
+{
+    (void)state;
+    struct one *o = one_create(3);
+    struct vsr_view to = one_view(o, 0, 1);
+    to.inc = (uint64_t)(ONE_BOOT + 1) << 18;
+    for (uint32_t i = 1; i <= 2; i++) {
+        one_frame(o, WIRE_STATE, i == 1 ? VSR_VIEW_CHANGE : VSR_RECOVERING, to);
+        if (i == 2) o->in.view = (struct vsr_view){0, 0};
+        assert_int_equal(one_recv(o, i), DUN_OK);
+    }
+    vsr_form_tick(&o->v);
+    for (uint32_t k = 0; k < 3; k++) { /* all are heard for long enough */
+        o->env.now_ms += VSR_FORM_SETTLE_MS;
+        one_frame(o, WIRE_STATE, VSR_RECOVERING, (struct vsr_view){0, 0});
+        assert_int_equal(one_recv(o, 2), DUN_OK);
+        one_frame(o, WIRE_STATE, VSR_VIEW_CHANGE, to);
+        assert_int_equal(one_recv(o, 1), DUN_OK);
+        assert_int_equal(o->v.status, VSR_RECOVERING);
+    }
+    to.inc++; /* proposed while we live */
+    one_frame(o, WIRE_STATE, VSR_VIEW_CHANGE, to);
+    assert_int_equal(one_recv(o, 1), DUN_OK);
+    assert_int_equal(o->v.status, VSR_VIEW_CHANGE);
+    assert_int_equal(vsr_view_cmp(o->v.view, to), 0);
+    one_destroy(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_went_on_alone_is_followed_only_if_too_few_are_left),
+        cmocka_unit_test(an_incarnation_that_was_there_before_us_is_not_consented_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
