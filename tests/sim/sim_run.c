@@ -10,6 +10,7 @@
 enum {
     SAMPLE_US = 100000,
     CONVERGE_MS = 90000, /* a healed one agrees within */
+    SETTLE_MS = 1000,
     QUIET_POLL_MS = 50
 };
 
@@ -166,9 +167,12 @@ void sim_run_ms(struct sim *s, uint64_t ms)
     if (!s->failed) s->now_us = until_us;
 }
 
+/* At most @ms, and SETTLE_MS for each publish that waits now: with a pipeline of one, slow links
+ * and clients that are refused as overloaded, a backlog alone takes minutes. */
 static void wait_converged(struct sim *s, uint64_t ms, const char *what)
 {
     char why[256] = "";
+    ms += s->pending * (uint64_t)SETTLE_MS;
     uint64_t until_us = s->now_us + ms * 1000;
     do {
         sim_run_ms(s, QUIET_POLL_MS);
