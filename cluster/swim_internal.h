@@ -293,7 +293,7 @@ void swim_pushpull_tick(struct swim *s);
 uint64_t swim_pushpull_deadline(const struct swim *s);
 void swim_pushpull_ask(struct swim *s, const char *addr, const char *to_name, uint32_t token);
 void swim_pushpull_ask_seed(struct swim *s, uint32_t i);
-/* A stranger knows us: learn what it knows, at most once a second. */
+/* A stranger knows us, or any peer while we join: learn what it knows, at most once a second. */
 void swim_pushpull_ask_stranger(struct swim *s, const char *from, const struct swim_packet *p);
 void swim_pushpull_answer(struct swim *s, const char *from, const struct swim_packet *p);
 

@@ -1,8 +1,9 @@
 /* cluster/swim_join.c: finding the cluster, and whether our name is free.
  * Why: a peer started under a name that is in use must not push the living
  * bearer out; a peer restarted under its own name, even at a new address, must
- * get in. So nothing says that we live before someone's table was seen and, if
- * it shows our name alive elsewhere, that address was asked who it is.
+ * get in. So nothing says that we live before someone's answer with its table
+ * was seen and, if that shows our name alive elsewhere, that address was asked
+ * who it is.
  * (1) Until DONE no packet claims that we are alive, and no member is probed.
  * (2) Only a newcomer raises CONFLICT; who has joined ignores the stranger.
  * (3) An OUTLIVED event is raised once for each newer boot. */
@@ -173,6 +174,11 @@ void swim_join_on_table(struct swim *s, const char *from, const struct swim_pack
         swim_copy(seed->name, sizeof seed->name, dun_slice_str(from));
     }
     if (s->join != SWIM_JOIN_SEEKING || s->outlived || s->self->claim.state == SWIM_LEFT) return;
+    /* Of a large table this is one random part; the answer to a newcomer is all of it. */
+    if (p->joined && p->type == SWIM_PUSH_PULL) {
+        swim_pushpull_ask_stranger(s, from, p);
+        return;
+    }
     if (!p->joined) s->newcomer_heard = true;
     if (!p->joined && !newcomers_suffice(s)) return;
     char addr[DUN_ADDR_MAX + 1];

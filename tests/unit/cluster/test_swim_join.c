@@ -253,6 +253,66 @@ static void who_left_or_has_no_incarnation_left_does_not_refute(void **state)
     swim_destroy(s);
 }
 
+/* A member that holds our former life for dead asks us for our table before we asked anyone. */
+static void a_table_we_did_not_ask_for_does_not_settle_us(void **state)
+{
+    (void)state;
+    struct swim *s = newcomer();
+    const struct swim_out *out;
+    struct swim_packet p;
+    struct swim_node n = one_node("x", 5, 1, SWIM_ALIVE);
+    out = one_tell(s, SWIM_PUSH_PULL, &n, true);
+    assert_int_equal(s->join, SWIM_JOIN_SEEKING);
+    assert_int_equal(out->packet_count, 2); /* our question, and the answer to its own */
+    for (uint32_t i = 0; i < out->packet_count; i++) {
+        assert_int_equal(swim_wire_read(out->packets[i].bytes, &p), DUN_OK);
+        assert_int_equal(p.type, i == 0 ? SWIM_PUSH_PULL : SWIM_PUSH_PULL_REPLY);
+        assert_false(p.joined);
+        assert_string_equal(out->packets[i].addr, "p:1");
+    }
+    out = one_tell(s, SWIM_PUSH_PULL, &n, true);
+    assert_int_equal(out->packet_count, 1); /* asked at most once a SWIM_ASK_MS */
+    (void)one_tell(s, SWIM_PUSH_PULL_REPLY, &n, true);
+    assert_int_equal(s->join, SWIM_JOIN_DONE);
+    swim_destroy(s);
+}
+
+/* Of a table of many packets the question of a member holds one. */
+static void a_newcomer_that_is_asked_first_learns_the_whole_table(void **state)
+{
+    (void)state;
+    struct net *n = net_create(1);
+    struct net_peer *old = net_start_default(n, 0, 1, 5);
+    const struct swim_out *out;
+    swim_tick(old->swim, n->now_ms, &out);
+    for (uint32_t i = 2; i < DUN_PEERS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "x%04u", i);
+        struct swim_node x = one_node(name, 1, 0, SWIM_ALIVE);
+        x.meta_len = 120;
+        (void)one_tell(old->swim, SWIM_GOSSIP, &x, true);
+    }
+    struct net_peer *late = net_start_default(n, 1, 1, 6);
+    swim_pushpull_ask(old->swim, late->addr, late->name, 0);
+    swim_tick(old->swim, n->now_ms, &out);
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < out->packet_count; i++) {
+        if (strcmp(out->packets[i].addr, late->addr) != 0) continue;
+        const struct swim_out *late_out;
+        asked++;
+        assert_int_equal(swim_recv(late->swim, n->now_ms, old->name, old->boot,
+                                   out->packets[i].bytes, &late_out),
+                         DUN_OK);
+        net_do(n, late, late_out);
+    }
+    assert_int_equal(asked, 1);
+    assert_true(swim_count(late->swim) < DUN_PEERS_MAX);
+    net_run(n, 50);
+    assert_true(swim_joined(late->swim));
+    assert_int_equal(swim_count(late->swim), DUN_PEERS_MAX);
+    net_destroy(n);
+}
+
 static void packets_over_the_bound_are_dropped(void **state)
 {
     (void)state;
@@ -284,6 +344,8 @@ int main(void)
         cmocka_unit_test(a_name_known_elsewhere_is_asked_for_until_the_time_is_up),
         cmocka_unit_test(a_newer_life_heard_of_while_asking_outlives_us),
         cmocka_unit_test(who_left_or_has_no_incarnation_left_does_not_refute),
+        cmocka_unit_test(a_table_we_did_not_ask_for_does_not_settle_us),
+        cmocka_unit_test(a_newcomer_that_is_asked_first_learns_the_whole_table),
         cmocka_unit_test(packets_over_the_bound_are_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
