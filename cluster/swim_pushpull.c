@@ -2,8 +2,10 @@
  * Why: piggyback is bounded, so some news is lost; and two halves that hold each
  * other for dead, or never met, have to find each other without an operator.
  * (1) A table packet holds at most about DUN_PACKET_SOFT_MAX bytes; a larger
- *     table goes in random parts, ourselves always included; all of them at once
- *     to a newcomer, which would else be ignorant of some for minutes.
+ *     table goes in random parts; all of them at once to a newcomer, which would
+ *     else be ignorant of some for minutes. Each part names ourselves and the
+ *     receiver: a newcomer sees in the first that its name is in use, a living
+ *     member held for dead in any that it has to refute.
  * (2) All repetition is paced: SWIM_RECONNECT_MS, SWIM_ASK_MS. */
 #include "base/assert.h"
 #include "cluster/swim_internal.h"
@@ -16,18 +18,27 @@ static bool runs(const struct swim *s)
     return s->join == SWIM_JOIN_DONE && s->self->claim.state != SWIM_LEFT;
 }
 
-/* Ourselves and, from nodes[1 + @first] on and around, as many of @others members as fit;
- * returns how many of these. */
+static void add_entry(struct swim_packet *p, struct dun_buf *entries, const struct swim_node *n)
+{
+    swim_wire_write_entry(entries, n, true);
+    p->entry_count++;
+}
+
+/* Ourselves, the receiver and, from nodes[1 + @first] on and around, as many of @others members
+ * as fit; returns how many of these. */
 static uint32_t send_part(struct swim *s, const char *addr, const char *to_name,
                           struct swim_packet p, uint32_t first, uint32_t others)
 {
     struct dun_buf entries = {0};
+    const struct swim_node *to = swim_member_get(s, dun_slice_str(to_name));
     uint32_t count = 0;
     p.joined = s->join == SWIM_JOIN_DONE;
-    if (p.joined) swim_wire_write_entry(&entries, s->self, true);
-    for (; count < others && entries.len < DUN_PACKET_SOFT_MAX; count++)
-        swim_wire_write_entry(&entries, s->nodes[1 + (first + count) % (s->node_count - 1)], true);
-    p.entry_count = count + p.joined;
+    if (p.joined) add_entry(&p, &entries, s->self);
+    if (to != NULL && to != s->self) add_entry(&p, &entries, to);
+    for (; count < others && entries.len < DUN_PACKET_SOFT_MAX; count++) {
+        const struct swim_node *n = s->nodes[1 + (first + count) % (s->node_count - 1)];
+        if (n != to) add_entry(&p, &entries, n);
+    }
     p.entries = dun_buf_view(&entries);
     swim_send(s, addr, to_name, &p);
     dun_buf_deinit(&entries);

@@ -195,9 +195,18 @@ static void a_full_table_refuses_and_frees_up_by_reclaim(void **state)
     swim_destroy(s);
 }
 
-/* How many packets of a table answer one who has (@joined) or has not yet joined, and how
- * many members they name. */
-static uint32_t table_packets(struct swim *s, bool joined, uint32_t *named)
+static bool names(const struct swim_packet *p, const char *name)
+{
+    struct dun_slice rest = p->entries;
+    for (uint32_t i = 0; i < p->entry_count; i++)
+        if (dun_slice_is(swim_wire_next_entry(&rest).name, name)) return true;
+    return false;
+}
+
+/* How many packets of a table answer @who, who has (@joined) or has not yet joined, and how
+ * many members they name, @who apart if @known. */
+static uint32_t table_packets(struct swim *s, const char *who, bool known, bool joined,
+                              uint32_t *named)
 {
     struct dun_buf b = {0};
     const struct swim_out *out;
@@ -206,14 +215,15 @@ static uint32_t table_packets(struct swim *s, bool joined, uint32_t *named)
     struct swim_packet ask = {
         .type = SWIM_PUSH_PULL, .from_addr = dun_slice_str("p:1"), .seq = 1, .joined = joined};
     swim_wire_write(&b, &ask);
-    assert_int_equal(swim_recv(s, s->now_ms, "p", 1, dun_buf_view(&b), &out), DUN_OK);
+    assert_int_equal(swim_recv(s, s->now_ms, who, 1, dun_buf_view(&b), &out), DUN_OK);
     for (bool more = true; more; swim_tick(s, s->now_ms, &out)) {
         for (uint32_t i = 0; i < out->packet_count; i++) {
             struct swim_packet p;
             assert_int_equal(swim_wire_read(out->packets[i].bytes, &p), DUN_OK);
             if (p.type != SWIM_PUSH_PULL_REPLY) continue;
             packets++;
-            *named += p.entry_count - 1; /* each part names ourselves too */
+            assert_true(names(&p, "me") && names(&p, who) == known);
+            *named += p.entry_count - 1 - known; /* each part names these too */
         }
         more = s->packets != NULL;
     }
@@ -234,10 +244,15 @@ static void a_newcomer_gets_the_whole_of_a_large_table(void **state)
         n.meta_len = 120;
         one_tell(s, SWIM_GOSSIP, &n, true);
     }
-    assert_true(table_packets(s, false, &named) > 1);
+    assert_true(table_packets(s, "p", false, false, &named) > 1);
     assert_int_equal(named, DUN_PEERS_MAX - 1);
-    assert_int_equal(table_packets(s, true, &named), 1);
+    assert_int_equal(table_packets(s, "p", false, true, &named), 1);
     assert_true(named < DUN_PEERS_MAX - 1);
+    /* Whichever part comes first shows whether the name is in use. */
+    assert_true(table_packets(s, "n0500", true, false, &named) > 1);
+    assert_int_equal(named, DUN_PEERS_MAX - 2);
+    for (uint32_t i = 0; i < 10; i++) /* and what is thought of a member is in any */
+        assert_int_equal(table_packets(s, "n0500", true, true, &named), 1);
     swim_destroy(s);
 }
 
