@@ -277,7 +277,7 @@ void overload_load(const struct overload_options *o, int fd)
     static struct load l;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     l.o = o;
-    (void)!nice(19); /* it stands for other hosts: it must not take the servers' processors */
+    (void)!nice(10); /* it stands for other hosts: it must not take the servers' processors */
     l.fd = fd;
     int rc = uv_loop_init(&l.loop);
     DUN_ASSERT(rc == 0);
