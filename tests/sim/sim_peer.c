@@ -134,12 +134,27 @@ void sim_peer_pause(struct sim *s, uint32_t index)
     s->peers[index].paused = true;
 }
 
+/* Is it normal in an incarnation that the others have left behind? Then it holds nothing of what
+ * they hold, and has not heard of it yet. */
+static bool left_behind(const struct sim *s, const struct sim_peer *p, uint32_t group)
+{
+    struct node_group own, other;
+    node_group(p->node, group, &own);
+    for (uint32_t i = 0; i < s->o.voters; i++) {
+        const struct sim_peer *q = &s->peers[i];
+        if (q == p || !q->up || !q->was_normal[group]) continue;
+        node_group(q->node, group, &other);
+        if (other.log_incarnation > own.log_incarnation) return true;
+    }
+    return false;
+}
+
 bool sim_peer_down(const struct sim *s, uint32_t index)
 {
     const struct sim_peer *p = &s->peers[index];
     if (!p->up || p->draining) return true;
     for (uint32_t g = 0; g < s->o.groups; g++)
-        if (!p->was_normal[g]) return true;
+        if (!p->was_normal[g] || left_behind(s, p, g)) return true;
     return false;
 }
 
