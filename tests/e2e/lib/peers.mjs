@@ -35,8 +35,10 @@ export function scratchDir() {
 }
 
 // Ports below the ephemeral range, so that no outgoing connection takes the port of a peer that is
-// down for a moment; each process begins elsewhere, so that tests may run beside each other.
-let nextPort = 10_000 + ((process.pid * 40) % 20_000);
+// down for a moment; above 10080, the last port that fetch and browsers refuse to talk to in that
+// range ("bad port"); each process begins elsewhere, so that tests may run beside each other.
+const FIRST_PORT = 10_100;
+let nextPort = FIRST_PORT + ((process.pid * 40) % 20_000);
 
 function portFree(port) {
   return new Promise((resolve) => {
@@ -49,7 +51,7 @@ function portFree(port) {
 export async function freePort() {
   for (let tries = 0; tries < 20_000; tries++) {
     const port = nextPort++;
-    if (nextPort >= 32_000) nextPort = 10_000;
+    if (nextPort >= 32_000) nextPort = FIRST_PORT;
     if (await portFree(port)) return port;
   }
   throw new Error('no free port');
