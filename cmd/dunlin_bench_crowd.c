@@ -429,6 +429,10 @@ static void start_one(struct crowd_conn *c)
         int size = (int)w->o.receive_buffer;
         (void)uv_recv_buffer_size((uv_handle_t *)&c->tcp, &size);
     }
+    if (w->o.send_buffer > 0) {
+        int size = (int)w->o.send_buffer;
+        (void)uv_send_buffer_size((uv_handle_t *)&c->tcp, &size);
+    }
     rc = connect_from(c);
     if ((rc == UV_EADDRNOTAVAIL || rc == UV_EADDRINUSE) && is_loopback(&w->addrs[0]) &&
         w->source < 250) {

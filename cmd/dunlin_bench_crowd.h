@@ -52,7 +52,7 @@ struct crowd_options {
     const char *channel, *token;          /* channel NULL: they only publish */
     uint32_t count, channels;             /* client i subscribes to channel<i mod channels> */
     uint32_t connecting_max;              /* at a time */
-    uint32_t receive_buffer;              /* 0 = the system's */
+    uint32_t receive_buffer, send_buffer; /* 0 = the system's */
     bool come_back;                       /* reconnect when the server closes */
     void *ctx;
     void (*message)(void *ctx, struct crowd_conn *c, uint64_t sent_ns, uint64_t n);

@@ -496,6 +496,8 @@ int dunlin_bench_overload(int argc, char **argv)
          100000},
         {"factor", OPT_NUMBER, "PERCENT", "storm: of the measured capacity (300)", &o.factor, 1,
          10000},
+        {"idle", OPT_FLAG, NULL, "the load takes no processor time from the servers", &o.idle, 0,
+         0},
     };
     const struct dunlin_args args = {
         .usage = "bench overload slow|storm|crowd|reconnect [OPTION]...",

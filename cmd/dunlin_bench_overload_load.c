@@ -10,6 +10,7 @@
 #include "base/assert.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +26,10 @@ enum {
     LOAD_CONNECTING_MAX = 128,
     LOAD_TICK_MS = 2,
     LOAD_COMMAND_MS = 60 * 1000,
-    LOAD_ANSWER_MS = 15 * 1000,      /* after a storm, until all have their answer */
-    LOAD_BATCH_MAX = 4096,           /* messages at one tick */
-    LOAD_STOPPED_BUFFER = 32 * 1024, /* so that the server notices a stopped reader soon */
+    LOAD_ANSWER_MS = 15 * 1000,        /* after a storm, until all have their answer */
+    LOAD_BATCH_MAX = 4096,             /* messages at one tick */
+    LOAD_PUBLISHER_BUFFER = 64 * 1024, /* what the server does not read shows soon as well */
+    LOAD_STOPPED_BUFFER = 32 * 1024,   /* so that the server notices a stopped reader soon */
 };
 
 enum { WAS_ACKED = 1, WAS_REFUSED = 2, WAS_DELIVERED = 4 };
@@ -272,12 +274,19 @@ static void on_prepare(uv_prepare_t *p)
     crowd_flush(&l->publishers);
 }
 
+/* It stands for other hosts: it must not take the servers' processors. */
+static void stand_back(const struct overload_options *o)
+{
+    const struct sched_param none = {0};
+    if (!o->idle || sched_setscheduler(0, SCHED_IDLE, &none) != 0) (void)!nice(10);
+}
+
 void overload_load(const struct overload_options *o, int fd)
 {
     static struct load l;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     l.o = o;
-    (void)!nice(10); /* it stands for other hosts: it must not take the servers' processors */
+    stand_back(o);
     l.fd = fd;
     int rc = uv_loop_init(&l.loop);
     DUN_ASSERT(rc == 0);
@@ -301,6 +310,7 @@ void overload_load(const struct overload_options *o, int fd)
     c.channel = NULL;
     c.count = slow ? 1 : LOAD_PUBLISHERS;
     c.receive_buffer = 0;
+    c.send_buffer = LOAD_PUBLISHER_BUFFER;
     c.connecting_max = LOAD_CONNECTING_MAX;
     if (!crowd_init(&l.publishers, &l.loop, &c)) _exit(1);
     crowd_open(&l.publishers);

@@ -75,7 +75,8 @@ struct loop_packet {
 /* ---- what is shared ---- */
 
 struct loop_counters { /* of one worker; written by it alone */
-    atomic_ullong clients, subscriptions, channels, published, publish_errors, delivered, accepted;
+    atomic_ullong clients, subscriptions, channels, published, publish_errors, delivered, accepted,
+        paced;
 };
 
 struct worker;

@@ -43,7 +43,7 @@ struct worker {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t spin; /* active while there is more to catch up */
-    uv_timer_t tick, drain, arrivals;
+    uv_timer_t tick, drain, arrivals, pace;
     struct session_hub hub;
     struct conn *conns;
     struct inbox_item *submits; /* of this turn; at most DUN_PENDING_MAX */
@@ -334,6 +334,7 @@ static void count(struct worker *w)
     atomic_store_explicit(&n->published, h->published, memory_order_relaxed);
     atomic_store_explicit(&n->publish_errors, h->publish_errors, memory_order_relaxed);
     atomic_store_explicit(&n->delivered, h->delivered, memory_order_relaxed);
+    atomic_store_explicit(&n->paced, h->paced, memory_order_relaxed);
 }
 
 static void on_spin(uv_idle_t *spin)
@@ -378,12 +379,21 @@ static void turn(struct worker *w)
     w->turn_ns = uv_hrtime();
 }
 
+static void on_pace(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    set_time(w);
+    (void)session_hub_pace(&w->hub); /* on_prepare comes next and looks itself */
+}
+
 static void on_prepare(uv_prepare_t *p)
 {
     struct worker *w = p->data;
     turn(w);
     if (w->group_waits && !uv_is_active((uv_handle_t *)&w->arrivals))
         uv_timer_start(&w->arrivals, on_arrivals, 1, 0);
+    if (w->hub.held != NULL && !uv_is_active((uv_handle_t *)&w->pace))
+        uv_timer_start(&w->pace, on_pace, SESSION_PACE_MS, 0);
     w->busy_ns += w->turn_ns - w->woke_ns;
 }
 
@@ -453,6 +463,7 @@ static void end(struct worker *w)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->drain, NULL);
     uv_close((uv_handle_t *)&w->arrivals, NULL);
+    uv_close((uv_handle_t *)&w->pace, NULL);
     inbox_close(&w->inbox);
     for (struct conn *c = w->conns; c != NULL; c = c->next)
         conn_close(c);
@@ -605,6 +616,7 @@ static void ops_status(void *ctx, struct session_status *out)
         out->published += atomic_load_explicit(&n->published, memory_order_relaxed);
         out->publish_errors += atomic_load_explicit(&n->publish_errors, memory_order_relaxed);
         out->delivered += atomic_load_explicit(&n->delivered, memory_order_relaxed);
+        out->paced += atomic_load_explicit(&n->paced, memory_order_relaxed);
         out->accepted += atomic_load_explicit(&n->accepted, memory_order_relaxed);
     }
 }
@@ -656,9 +668,10 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
     uv_timer_init(&w->uv, &w->tick);
     uv_timer_init(&w->uv, &w->drain);
     uv_timer_init(&w->uv, &w->arrivals);
+    uv_timer_init(&w->uv, &w->pace);
     uv_tcp_init(&w->uv, &w->listener);
     w->prepare.data = w->check.data = w->spin.data = w->tick.data = w->drain.data =
-        w->arrivals.data = w->listener.data = w;
+        w->arrivals.data = w->pace.data = w->listener.data = w;
     e = uv_tcp_open(&w->listener, fd);
     DUN_ASSERT(e == 0);
     w->listening = true;

@@ -237,6 +237,7 @@ void session_init(struct session *s, struct session_hub *h)
 {
     *s = (struct session){.hub = h, .proto = &session_http, .phase = SESSION_OPEN};
     h->session_count++;
+    session_pace_begin(s);
     session_arm(s, session_now_s(h) + h->options->stale_s);
 }
 
@@ -250,6 +251,7 @@ void session_deinit(struct session *s)
     while (s->subs != NULL)
         session_sub_destroy(s->subs);
     session_hub_unlag(s);
+    session_pace_release(s);
     wheel_remove(s);
     if (s->is_dirty) {
         struct session **link = &h->dirty;
@@ -288,10 +290,10 @@ void session_close(struct session *s, enum cmd_close why)
     if (s->phase == SESSION_OPEN) s->proto->close(s, why);
 }
 
-bool session_wants_read(const struct session *s)
+bool session_wants_read(struct session *s)
 {
     if (s->phase != SESSION_OPEN) return s->phase == SESSION_FINISHING;
-    if (session_out_full(s)) return false;
+    if (session_out_full(s) || session_pace_holds(s)) return false;
     return s->proto->wants_read == NULL || s->proto->wants_read(s);
 }
 

@@ -39,6 +39,7 @@ enum {
     SESSION_UNREAD_SHARE = SESSION_UNREAD_MAX / SESSION_OUT_MAX, /* see session_out_room */
     SESSION_UNREAD_MIN = 8 << 10, /* what any client may leave unread in any case */
     SESSION_HELD_MAX = 256 << 20, /* half-read input of all clients of a worker together */
+    SESSION_PACE_MS = 5,          /* see session_hub_pace */
     SESSION_PUMP_MAX = 64,        /* messages read from the log under one lock */
     SESSION_PUMP_UNIT = 4096,     /* bytes that cost as much to copy as a message to encode */
 };
@@ -87,7 +88,7 @@ struct session_status {
     struct session_member members[SESSION_MEMBERS_MAX];
     uint32_t member_count;
     uint64_t clients, subscriptions, channels, uptime_s;
-    uint64_t published, publish_errors, delivered, accepted;
+    uint64_t published, publish_errors, delivered, accepted, paced;
 };
 
 struct session_ops {
@@ -110,6 +111,16 @@ struct session_pending;
 struct session_chunk;
 struct session_presence;
 
+/* How many publishes each client may send; see session_pace.c. */
+struct session_pace {
+    uint32_t quota; /* publishes of one client a tick of SESSION_PACE_MS */
+    uint32_t count; /* commits since adjusted_ms, that took sum_ms together */
+    uint64_t sum_ms, adjusted_ms;
+    uint32_t floor_ms, floor_next_ms; /* the quickest commit of the time before, and of this one */
+    uint64_t floor_at_ms;             /* when this one began */
+    bool short_of;                    /* somebody could have used more */
+};
+
 struct session_hub {
     const struct session_options *options;
     const struct store *store;
@@ -131,7 +142,9 @@ struct session_hub {
 
     struct session_pending *pending;
     uint32_t pending_cap, pending_free, pending_count;
-    uint8_t worker; /* goes into cookies */
+    struct session_pace pace;
+    struct session *held; /* published more than their quota; read from no more until a tick */
+    uint8_t worker;       /* goes into cookies */
 
     struct dun_buf replies; /* of the input being worked on */
     struct dun_buf encode;  /* one message being encoded */
@@ -146,6 +159,7 @@ struct session_hub {
     uint64_t shed;          /* sessions ended for having too much of them */
     uint32_t session_count, client_count;
     uint64_t sub_count, delivered, encoded, caught_up, published, publish_errors;
+    uint64_t paced; /* times that a session was held */
 };
 
 enum session_phase {
@@ -163,10 +177,13 @@ struct session {
     struct session *wheel_next, **wheel_link;
     struct session *dirty_next;
     struct session *lagging_next;
+    struct session *held_next, **held_link;
     struct dun_buf in;             /* half-read input; empty while nothing is */
     uint32_t out_bytes, out_count; /* unsent, and in how many pieces */
     uint32_t out_skip;             /* bytes of the first blob that are written */
     uint32_t due_s;
+    uint32_t pace_tick; /* when pace_credit was right */
+    int32_t pace_credit;
     uint32_t pending; /* index + 1 of the first request in flight; 0 = none */
     uint16_t sub_count, pending_count;
     uint8_t phase;
@@ -205,6 +222,9 @@ bool session_hub_drain(struct session_hub *h, uint32_t max);
 void session_hub_tick(struct session_hub *h);
 /* Lets lagging cursors catch up, a bounded number of messages. true: call again soon. */
 bool session_hub_pump(struct session_hub *h);
+/* Listens again to those who published too much, as far as they may now. Call it every
+ * SESSION_PACE_MS while hub->held is not NULL. true: some are held again. */
+bool session_hub_pace(struct session_hub *h);
 /* Takes the first session that has output or changed phase; NULL: none. */
 struct session *session_hub_dirty(struct session_hub *h);
 
@@ -231,8 +251,8 @@ static inline bool session_out_full(const struct session *s)
     return s->out_bytes > session_out_room(s, SESSION_OUT_MAX) ||
            s->out_count > SESSION_OUT_PIECES_MAX;
 }
-/* May the worker read from the client? */
-bool session_wants_read(const struct session *s);
+/* May the worker read from the client? If not for publishing too fast, it is in hub->held then. */
+bool session_wants_read(struct session *s);
 /* Ends it as its protocol says (close frame, last event, ...). */
 void session_close(struct session *s, enum cmd_close why);
 

@@ -126,7 +126,8 @@ static void route(struct session *s, const struct http_request *req)
 static size_t http_input(struct session *s, uint8_t *data, size_t len)
 {
     size_t used = 0;
-    while (s->phase == SESSION_OPEN && used < len && !session_out_full(s)) {
+    while (s->phase == SESSION_OPEN && used < len && !session_out_full(s) &&
+           !session_pace_holds(s)) {
         struct session_http *http = http_of(s);
         struct http_request req;
         size_t n;

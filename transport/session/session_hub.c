@@ -21,6 +21,7 @@ void session_hub_init(struct session_hub *h, const struct session_options *optio
     *h = (struct session_hub){.options = options, .store = store, .ops = *ops, .worker = worker};
     h->lagging_end = &h->lagging;
     h->inline_left = PUMP_BUDGET;
+    session_pace_init(&h->pace);
     dun_prng_seed(&h->prng, prng_seed);
     for (size_t i = 0; i < sizeof h->hash_key; i += sizeof(uint64_t)) {
         uint64_t v = dun_prng_next(&h->prng);

@@ -24,6 +24,8 @@ static void write_metrics(const struct session_status *st, struct dun_buf *b)
     metric(b, "publish_errors_total", "counter", "Publishes of local clients that failed.",
            st->publish_errors);
     metric(b, "delivered_total", "counter", "Messages handed to subscribers.", st->delivered);
+    metric(b, "publishers_held_total", "counter",
+           "Times a client was read from later for publishing too fast.", st->paced);
     metric(b, "voters", "gauge", "Voters of the cluster.", n->voters);
     metric(b, "voters_heard", "gauge", "Voters heard from lately.", n->voters_heard);
     metric(b, "groups", "gauge", "Replication groups.", n->groups);

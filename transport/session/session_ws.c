@@ -175,7 +175,8 @@ static void on_frame(struct session *s, const struct ws_frame *f)
 static size_t ws_input(struct session *s, uint8_t *data, size_t len)
 {
     size_t used = 0;
-    while (s->phase == SESSION_OPEN && used < len && !session_out_full(s)) {
+    while (s->phase == SESSION_OPEN && used < len && !session_out_full(s) &&
+           !session_pace_holds(s)) {
         struct ws_frame f;
         size_t n;
         dun_err e = ws_decode(data + used, len - used, WS_SERVER, DUN_CLIENT_FRAME_MAX, &f, &n);
@@ -237,7 +238,9 @@ static void ws_timer(struct session *s)
         session_close(s, CMD_CLOSE_STALE);
         return;
     }
-    if (ws->awaits_pong && now_s >= ws->pong_due_s) {
+    if (ws->awaits_pong && now_s >= ws->pong_due_s && !session_wants_read(s)) {
+        ws->pong_due_s = (uint32_t)now_s + 1; /* it may wait behind what we do not read yet */
+    } else if (ws->awaits_pong && now_s >= ws->pong_due_s) {
         session_close(s, CMD_CLOSE_NO_PONG);
         return;
     }

@@ -23,6 +23,7 @@ export const config = (history) =>
 export async function overload(kind, options, history) {
   const cluster = await startCluster({ config: config(history) });
   const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+  if (full) words.push('--idle');
   words.push('--server', cluster.peers.map((peer) => peer.url).join(','));
   words.push('--pid', cluster.peers.map((peer) => peer.process.pid).join(','), '--json');
   const tool = run(dunlin, ['bench', 'overload', kind, ...words]);

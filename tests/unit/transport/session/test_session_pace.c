@@ -1,0 +1,169 @@
+/* Claims of transport/session/session_pace.c. */
+#include "fixture.h"
+
+enum { TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
+
+static void publish(struct fx_client *c, uint32_t id)
+{
+    char text[96];
+    snprintf(text, sizeof text, "{\"id\":%u,\"publish\":{\"channel\":\"a\",\"data\":1}}", id);
+    fx_say(c, text);
+}
+
+static void commit_all(struct fx *f)
+{
+    for (uint32_t i = 0; i < f->submit_count; i++) {
+        struct node_reply r = {.cookie = f->cookies[i], .epoch = FX_EPOCH, .seq = 1};
+        session_hub_replied(&f->hub, &r);
+    }
+    f->submit_count = 0;
+}
+
+/* @c sends as much as it may, each commit takes @took_ms, for @ms; returns how many it sent. */
+static uint32_t storm(struct fx_client *c, uint64_t ms, uint64_t took_ms)
+{
+    struct fx *f = c->f;
+    uint32_t sent = 0;
+    for (uint64_t end = f->now_ms + ms; f->now_ms < end;) {
+        while (session_wants_read(&c->s) && f->submit_count < FX_SUBMITS_MAX - 1)
+            publish(c, ++sent + 1);
+        fx_time(f, took_ms);
+        commit_all(f);
+        (void)session_hub_pace(&f->hub);
+        (void)fx_text(c);
+    }
+    return sent;
+}
+
+static void a_client_that_publishes_too_much_is_read_from_later(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *greedy = fx_ws(f, true), *moderate = fx_ws(f, true);
+    uint32_t sent = 0;
+    while (session_wants_read(&greedy->s) && sent < 1000)
+        publish(greedy, ++sent + 1);
+    assert_in_range(sent, 1, 256);
+    assert_ptr_equal(f->hub.held, &greedy->s);
+    assert_int_equal(f->submit_count, sent);
+    publish(greedy, sent + 2); /* was on its way already */
+    assert_int_equal(f->submit_count, sent);
+    assert_true(session_wants_read(&moderate->s));
+    publish(moderate, 2);
+    assert_int_equal(f->submit_count, sent + 1);
+    fx_time(f, SESSION_PACE_MS);
+    assert_false(session_hub_pace(&f->hub));
+    assert_true(session_wants_read(&greedy->s));
+    assert_int_equal(f->submit_count, sent + 2); /* it was kept, not dropped */
+    commit_all(f);
+    assert_int_equal(f->hub.paced, 1);
+    fx_client_destroy(moderate);
+    fx_client_destroy(greedy);
+    fx_destroy(f);
+}
+
+static void slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    uint32_t quick = storm(c, 2000, 1);
+    assert_int_equal(f->hub.pace.quota, 256);
+    uint32_t slow = storm(c, 2000, SLOW_MS);
+    assert_int_equal(f->hub.pace.quota, 1);
+    assert_true(slow < quick / 20);
+    assert_true(slow >= 2000 / SLOW_MS); /* never stopped */
+    (void)storm(c, 2000, 1);
+    assert_int_equal(f->hub.pace.quota, 256);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void what_is_slow_depends_on_how_far_the_peers_are(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    (void)storm(c, 5000, FAR_MS);
+    assert_true(f->hub.pace.quota > 16);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void a_quota_that_nobody_needs_goes_back(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    (void)storm(c, 2000, 1);
+    assert_int_equal(f->hub.pace.quota, 256);
+    for (int i = 0; i < TICKS_MAX && f->hub.pace.quota > 16; i++) {
+        publish(c, 2);
+        fx_time(f, 2);
+        commit_all(f);
+        fx_time(f, 20);
+        (void)session_hub_pace(&f->hub);
+    }
+    assert_int_equal(f->hub.pace.quota, 16);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void a_broadcast_is_held_for_a_bounded_time(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 400 };
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_client(f);
+    struct dun_buf body = {0}, all = {0};
+    dun_buf_str(&body, "{\"data\":1,\"channels\":[\"c0\"");
+    for (int i = 1; i < CHANNELS; i++)
+        dun_buf_printf(&body, ",\"c%d\"", i);
+    dun_buf_str(&body, "]}");
+    dun_buf_printf(&all, "POST /api/broadcast HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n",
+                   body.len);
+    dun_buf_slice(&all, dun_buf_view(&body));
+    fx_feed(c, all.data, all.len);
+    assert_int_equal(f->submit_count, CHANNELS);
+    assert_false(session_wants_read(&c->s));
+    fx_time(f, 5 * SESSION_PACE_MS);
+    (void)session_hub_pace(&f->hub);
+    assert_true(session_wants_read(&c->s));
+    dun_buf_deinit(&body);
+    dun_buf_deinit(&all);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void a_held_client_may_leave_and_is_not_asked_for_a_pong(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *a = fx_ws(f, true), *b = fx_ws(f, true);
+    for (uint64_t s = 0; s < 40; s++) { /* pinged, and its pong is behind what we do not read */
+        fx_time(f, 1000);
+        while (session_wants_read(&a->s))
+            publish(a, 2);
+        commit_all(f);
+    }
+    assert_int_equal(a->s.phase, SESSION_OPEN);
+    assert_int_not_equal(b->s.phase, SESSION_OPEN); /* that one was heard, and said nothing */
+    assert_ptr_equal(f->hub.held, &a->s);
+    fx_client_destroy(a);
+    assert_null(f->hub.held);
+    fx_client_destroy(b);
+    fx_destroy(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_that_publishes_too_much_is_read_from_later),
+        cmocka_unit_test(slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go),
+        cmocka_unit_test(what_is_slow_depends_on_how_far_the_peers_are),
+        cmocka_unit_test(a_quota_that_nobody_needs_goes_back),
+        cmocka_unit_test(a_broadcast_is_held_for_a_bounded_time),
+        cmocka_unit_test(a_held_client_may_leave_and_is_not_asked_for_a_pong),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

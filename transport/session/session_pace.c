@@ -1,0 +1,136 @@
+/* transport/session/session_pace.c: how many publishes a client may send when commits are slow.
+ * Why: more publishes than the cluster can commit would make everybody's wait, and to refuse them
+ * costs as much as to take them. So a client whose publishes are too many is read from less often,
+ * and TCP slows it down; those who send less than that never notice.
+ * Each client may send `quota` publishes a tick, the same for all (max-min fairness). The quota
+ * follows the time that commits take: down by the factor that they are too slow, up by an eighth
+ * while they are quick and somebody could use more (AIMD: Chiu, Jain 1989). What "too slow" means
+ * follows the quickest commit of late, as in LEDBAT (RFC 6817), since peers may be far apart.
+ * (1) A held session is in hub->held, and its input waits until session_hub_pace().
+ * (2) Whatever goes wrong, a client may send PACE_QUOTA_MIN publishes a tick.
+ * (3) A session's debt is at most PACE_DEBT_TICKS, so one large broadcast holds it that long. */
+#include "transport/session/session_impl.h"
+
+enum {
+    PACE_QUOTA_MIN = 1,
+    PACE_QUOTA_START = 16,
+    PACE_QUOTA_MAX = DUN_CLIENT_COMMANDS_MAX,
+    PACE_DEBT_TICKS = 4,
+    PACE_ADJUST_MS = 20,
+    PACE_WAIT_MS = 4,      /* commits may take this long, or */
+    PACE_WAIT_FACTOR = 3,  /* so many times the quickest of late */
+    PACE_CUT_MAX = 4,      /* at one adjustment */
+    PACE_FLOOR_MS = 10000, /* "of late": the last one or two of these */
+};
+
+void session_pace_init(struct session_pace *p)
+{
+    *p = (struct session_pace){
+        .quota = PACE_QUOTA_START, .floor_ms = UINT32_MAX, .floor_next_ms = UINT32_MAX};
+}
+
+/* ---- the quota ---- */
+
+static uint32_t wait_max(const struct session_pace *p)
+{
+    uint32_t floor = p->floor_ms < p->floor_next_ms ? p->floor_ms : p->floor_next_ms;
+    uint64_t ms = (uint64_t)floor * PACE_WAIT_FACTOR;
+    return ms < PACE_WAIT_MS ? PACE_WAIT_MS : (uint32_t)(ms < UINT32_MAX ? ms : UINT32_MAX);
+}
+
+static void adjust(struct session_pace *p)
+{
+    uint64_t mean = p->sum_ms / p->count, max = wait_max(p);
+    uint32_t q = p->quota;
+    if (mean > max) {
+        q = mean >= max * PACE_CUT_MAX ? q / PACE_CUT_MAX : (uint32_t)(q * max / mean);
+        if (q < PACE_QUOTA_MIN) q = PACE_QUOTA_MIN;
+    } else if (p->short_of) {
+        q += q / 8 + 1;
+        if (q > PACE_QUOTA_MAX) q = PACE_QUOTA_MAX;
+    } else if (q > PACE_QUOTA_START) {
+        q -= (q - PACE_QUOTA_START + 7) / 8; /* unused for long, it says nothing any more */
+    } else if (q < PACE_QUOTA_START) {
+        q++;
+    }
+    p->quota = q;
+    p->sum_ms = 0;
+    p->count = 0;
+    p->short_of = false;
+}
+
+void session_pace_committed(struct session_hub *h, uint32_t took_ms)
+{
+    struct session_pace *p = &h->pace;
+    p->sum_ms += took_ms;
+    p->count++;
+    if (took_ms < p->floor_next_ms) p->floor_next_ms = took_ms;
+    if (h->now_ms - p->floor_at_ms >= PACE_FLOOR_MS) {
+        p->floor_at_ms = h->now_ms;
+        p->floor_ms = p->floor_next_ms;
+        p->floor_next_ms = UINT32_MAX;
+    }
+    if (h->now_ms - p->adjusted_ms < PACE_ADJUST_MS) return;
+    p->adjusted_ms = h->now_ms;
+    adjust(p);
+}
+
+/* ---- one client ---- */
+
+static void refill(struct session *s)
+{
+    int64_t quota = s->hub->pace.quota;
+    uint32_t tick = (uint32_t)(s->hub->now_ms / SESSION_PACE_MS);
+    int64_t credit = s->pace_credit + quota * (int64_t)(tick - s->pace_tick);
+    s->pace_credit = (int32_t)(credit < quota ? credit : quota);
+    s->pace_tick = tick;
+}
+
+void session_pace_begin(struct session *s)
+{
+    s->pace_tick = (uint32_t)(s->hub->now_ms / SESSION_PACE_MS);
+    s->pace_credit = (int32_t)s->hub->pace.quota;
+}
+
+void session_pace_spend(struct session *s)
+{
+    refill(s);
+    int32_t least = -(int32_t)s->hub->pace.quota * PACE_DEBT_TICKS;
+    if (s->pace_credit > least) s->pace_credit--;
+}
+
+bool session_pace_holds(struct session *s)
+{
+    struct session_hub *h = s->hub;
+    if (s->held_link != NULL) return true;
+    if (s->pace_credit > 0) return false; /* no need to look at the time */
+    refill(s);
+    if (s->pace_credit > 0) return false;
+    h->pace.short_of = true;
+    h->paced++;
+    s->held_next = h->held;
+    s->held_link = &h->held;
+    if (h->held != NULL) h->held->held_link = &s->held_next;
+    h->held = s;
+    return true;
+}
+
+void session_pace_release(struct session *s)
+{
+    if (s->held_link == NULL) return;
+    *s->held_link = s->held_next;
+    if (s->held_next != NULL) s->held_next->held_link = s->held_link;
+    s->held_link = NULL;
+}
+
+bool session_hub_pace(struct session_hub *h)
+{
+    struct session *list = h->held;
+    h->held = NULL; /* who is held again goes into a new list */
+    if (list != NULL) list->held_link = &list;
+    for (struct session *s; (s = list) != NULL;) {
+        session_pace_release(s);
+        session_resume(s);
+    }
+    return h->held != NULL;
+}
