@@ -219,8 +219,8 @@ void sim_peer_work(struct sim *s, uint32_t index);                             /
 void sim_peer_plain(struct sim *s, uint32_t index, enum node_event_type type); /* DRAIN, LEAVE */
 void sim_peer_cast(struct sim *s, uint32_t index);
 uint64_t sim_peer_boot_next(struct sim *s, uint32_t index);
-/* A peer counts as down from its crash until it was normal in every group, in the incarnation that
- * the others hold too. */
+/* A peer counts as down from its crash until it was normal in every group, in an incarnation that
+ * the others hold or left for one that it votes in. */
 bool sim_peer_down(const struct sim *s, uint32_t index);
 uint32_t sim_down_count(const struct sim *s);
 bool sim_is_voter(const struct sim *s, uint32_t index);

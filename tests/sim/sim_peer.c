@@ -134,8 +134,9 @@ void sim_peer_pause(struct sim *s, uint32_t index)
     s->peers[index].paused = true;
 }
 
-/* Is it normal in an incarnation that the others have left behind? Then it holds nothing of what
- * they hold, and has not heard of it yet. */
+/* Do others hold a newer incarnation than it does, and it takes no part in theirs? Then it holds
+ * nothing of what they hold. Who votes in theirs takes part, as vsr_form.c has it: its memory is
+ * what makes them a quorum, and it is up. */
 static bool left_behind(const struct sim *s, const struct sim_peer *p, uint32_t group)
 {
     struct node_group own, other;
@@ -144,7 +145,8 @@ static bool left_behind(const struct sim *s, const struct sim_peer *p, uint32_t 
         const struct sim_peer *q = &s->peers[i];
         if (q == p || !q->up || !q->was_normal[group]) continue;
         node_group(q->node, group, &other);
-        if (other.log_incarnation > own.log_incarnation) return true;
+        bool votes = own.incarnation == other.log_incarnation;
+        if (other.log_incarnation > own.log_incarnation && !votes) return true;
     }
     return false;
 }
