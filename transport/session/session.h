@@ -113,12 +113,13 @@ struct session_presence;
 
 /* How many publishes each client may send; see session_pace.c. */
 struct session_pace {
-    uint32_t quota; /* publishes of one client a tick of SESSION_PACE_MS */
-    uint32_t count; /* commits since adjusted_ms, that took sum_ms together */
-    uint64_t sum_ms, adjusted_ms;
-    uint32_t floor_ms, floor_next_ms; /* the quickest commit of the time before, and of this one */
-    uint64_t floor_at_ms;             /* when this one began */
-    bool short_of;                    /* somebody could have used more */
+    uint32_t quota;               /* publishes of one client a tick of SESSION_PACE_MS */
+    bool short_of;                /* somebody could have used more */
+    uint64_t adjusted_ms;         /* when the quota was; since then: */
+    uint64_t took_ms, allowed_ms; /* what all commits together took, and might have taken */
+    uint64_t floor_at_ms;         /* when the present time for floors began */
+    /* The quickest commit of each group in the time before, and in the present one. */
+    uint32_t floor_ms[DUN_GROUPS_MAX], floor_next_ms[DUN_GROUPS_MAX];
 };
 
 struct session_hub {

@@ -5,7 +5,8 @@
  * Each client may send `quota` publishes a tick, the same for all (max-min fairness). The quota
  * follows the time that commits take: down by the factor that they are too slow, up by an eighth
  * while they are quick and somebody could use more (AIMD: Chiu, Jain 1989). What "too slow" means
- * follows the quickest commit of late, as in LEDBAT (RFC 6817), since peers may be far apart.
+ * follows the quickest commit of late of the same group, as in LEDBAT (RFC 6817): peers may be far
+ * apart, and those of one group farther than those of another.
  * (1) A held session is in hub->held, and its input waits until session_hub_pace().
  * (2) Whatever goes wrong, a client may send PACE_QUOTA_MIN publishes a tick.
  * (3) A session's debt is at most PACE_DEBT_TICKS, so one large broadcast holds it that long. */
@@ -23,27 +24,46 @@ enum {
     PACE_FLOOR_MS = 10000, /* "of late": the last one or two of these */
 };
 
+/* ---- how long commits may take ---- */
+
+static void forget_floors(uint32_t *floors)
+{
+    for (uint32_t g = 0; g < DUN_GROUPS_MAX; g++)
+        floors[g] = UINT32_MAX;
+}
+
 void session_pace_init(struct session_pace *p)
 {
-    *p = (struct session_pace){
-        .quota = PACE_QUOTA_START, .floor_ms = UINT32_MAX, .floor_next_ms = UINT32_MAX};
+    *p = (struct session_pace){.quota = PACE_QUOTA_START};
+    forget_floors(p->floor_ms);
+    forget_floors(p->floor_next_ms);
+}
+
+static void note_floor(struct session_pace *p, uint64_t now_ms, uint32_t group, uint32_t took_ms)
+{
+    if (now_ms - p->floor_at_ms >= PACE_FLOOR_MS) {
+        p->floor_at_ms = now_ms;
+        memcpy(p->floor_ms, p->floor_next_ms, sizeof p->floor_ms);
+        forget_floors(p->floor_next_ms);
+    }
+    if (took_ms < p->floor_next_ms[group]) p->floor_next_ms[group] = took_ms;
+}
+
+static uint64_t allowed_ms(const struct session_pace *p, uint32_t group)
+{
+    uint32_t a = p->floor_ms[group], b = p->floor_next_ms[group];
+    uint64_t ms = (uint64_t)(a < b ? a : b) * PACE_WAIT_FACTOR;
+    return ms < PACE_WAIT_MS ? PACE_WAIT_MS : ms;
 }
 
 /* ---- the quota ---- */
 
-static uint32_t wait_max(const struct session_pace *p)
-{
-    uint32_t floor = p->floor_ms < p->floor_next_ms ? p->floor_ms : p->floor_next_ms;
-    uint64_t ms = (uint64_t)floor * PACE_WAIT_FACTOR;
-    return ms < PACE_WAIT_MS ? PACE_WAIT_MS : (uint32_t)(ms < UINT32_MAX ? ms : UINT32_MAX);
-}
-
 static void adjust(struct session_pace *p)
 {
-    uint64_t mean = p->sum_ms / p->count, max = wait_max(p);
-    uint32_t q = p->quota;
-    if (mean > max) {
-        q = mean >= max * PACE_CUT_MAX ? q / PACE_CUT_MAX : (uint32_t)(q * max / mean);
+    uint64_t q = p->quota;
+    if (p->took_ms > p->allowed_ms) {
+        bool far = p->took_ms > p->allowed_ms * PACE_CUT_MAX;
+        q = far ? q / PACE_CUT_MAX : q * p->allowed_ms / p->took_ms;
         if (q < PACE_QUOTA_MIN) q = PACE_QUOTA_MIN;
     } else if (p->short_of) {
         q += q / 8 + 1;
@@ -53,23 +73,17 @@ static void adjust(struct session_pace *p)
     } else if (q < PACE_QUOTA_START) {
         q++;
     }
-    p->quota = q;
-    p->sum_ms = 0;
-    p->count = 0;
+    p->quota = (uint32_t)q;
+    p->took_ms = p->allowed_ms = 0;
     p->short_of = false;
 }
 
-void session_pace_committed(struct session_hub *h, uint32_t took_ms)
+void session_pace_committed(struct session_hub *h, uint32_t group, uint32_t took_ms)
 {
     struct session_pace *p = &h->pace;
-    p->sum_ms += took_ms;
-    p->count++;
-    if (took_ms < p->floor_next_ms) p->floor_next_ms = took_ms;
-    if (h->now_ms - p->floor_at_ms >= PACE_FLOOR_MS) {
-        p->floor_at_ms = h->now_ms;
-        p->floor_ms = p->floor_next_ms;
-        p->floor_next_ms = UINT32_MAX;
-    }
+    note_floor(p, h->now_ms, group, took_ms);
+    p->took_ms += took_ms;
+    p->allowed_ms += allowed_ms(p, group);
     if (h->now_ms - p->adjusted_ms < PACE_ADJUST_MS) return;
     p->adjusted_ms = h->now_ms;
     adjust(p);

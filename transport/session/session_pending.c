@@ -9,7 +9,8 @@ struct session_pending {
     struct session *s; /* NULL: free, or its session has gone */
     uint32_t gen;      /* 24 bits */
     uint32_t tag;
-    uint32_t at_ms;      /* when it was sent on, modulo 2^32 */
+    uint32_t at_ms; /* when it was sent on, modulo 2^32 */
+    uint32_t group;
     uint32_t prev, next; /* index + 1 in the session's list; next also in the free list */
     bool used;
 };
@@ -64,12 +65,15 @@ dun_err session_submit(struct session *s, uint32_t tag, const struct session_pub
     if (e != DUN_OK) return e;
     h->pending_free = p->next;
     h->pending_count++;
-    *p = (struct session_pending){.s = s,
-                                  .gen = p->gen,
-                                  .tag = tag,
-                                  .at_ms = (uint32_t)h->now_ms,
-                                  .next = s->pending,
-                                  .used = true};
+    *p = (struct session_pending){
+        .s = s,
+        .gen = p->gen,
+        .tag = tag,
+        .at_ms = (uint32_t)h->now_ms,
+        .group = store_group_of(pub->channel, h->options->group_count),
+        .next = s->pending,
+        .used = true,
+    };
     if (s->pending != 0) h->pending[s->pending - 1].prev = index + 1;
     s->pending = index + 1;
     s->pending_count++;
@@ -93,7 +97,7 @@ static void answer(struct session_hub *h, uint32_t index, const struct node_repl
     free_slot(h, index);
     if (r->err == DUN_OK) {
         h->published++;
-        session_pace_committed(h, (uint32_t)h->now_ms - p->at_ms);
+        session_pace_committed(h, p->group, (uint32_t)h->now_ms - p->at_ms);
     } else {
         h->publish_errors++;
     }

@@ -90,6 +90,38 @@ static void what_is_slow_depends_on_how_far_the_peers_are(void **state)
     fx_destroy(f);
 }
 
+static void answer_one(struct fx *f, uint64_t cookie)
+{
+    struct node_reply r = {.cookie = cookie, .epoch = FX_EPOCH, .seq = 1};
+    session_hub_replied(&f->hub, &r);
+}
+
+static void one_group_may_be_farther_than_another(void **state)
+{
+    (void)state;
+    enum { NEAR_MS = 5, BEHIND = 20, ROUNDS = 400 };
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    uint64_t far[BEHIND] = {0}; /* commits in flight, each for BEHIND * NEAR_MS */
+    assert_int_not_equal(store_group_of(dun_slice_str("a"), FX_GROUPS),
+                         store_group_of(dun_slice_str("b"), FX_GROUPS));
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        publish(c, 2);
+        fx_say(c, "{\"id\":3,\"publish\":{\"channel\":\"b\",\"data\":1}}");
+        assert_int_equal(f->submit_count, 2);
+        fx_time(f, NEAR_MS);
+        answer_one(f, f->cookies[0]);
+        if (far[i % BEHIND] != 0) answer_one(f, far[i % BEHIND]);
+        far[i % BEHIND] = f->cookies[1];
+        f->submit_count = 0;
+        (void)session_hub_pace(&f->hub);
+        (void)fx_text(c);
+        assert_int_equal(f->hub.pace.quota, 16);
+    }
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
 static void a_quota_that_nobody_needs_goes_back(void **state)
 {
     (void)state;
@@ -161,6 +193,7 @@ int main(void)
         cmocka_unit_test(a_client_that_publishes_too_much_is_read_from_later),
         cmocka_unit_test(slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go),
         cmocka_unit_test(what_is_slow_depends_on_how_far_the_peers_are),
+        cmocka_unit_test(one_group_may_be_farther_than_another),
         cmocka_unit_test(a_quota_that_nobody_needs_goes_back),
         cmocka_unit_test(a_broadcast_is_held_for_a_bounded_time),
         cmocka_unit_test(a_held_client_may_leave_and_is_not_asked_for_a_pong),
