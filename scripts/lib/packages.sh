@@ -82,6 +82,7 @@ packages_ensure() {
 packages_known() {
     local p
     for p in "$@"; do
-        apt-cache policy "$p" 2>/dev/null | grep -q 'Candidate: [^(]' || return 1
+        # Not grep -q: it leaves early, and the pipe would fail with its writer.
+        apt-cache policy "$p" 2>/dev/null | grep 'Candidate: [^(]' >/dev/null || return 1
     done
 }
