@@ -383,7 +383,7 @@ static void on_pace(uv_timer_t *t)
 {
     struct worker *w = t->data;
     set_time(w);
-    (void)session_hub_pace(&w->hub); /* on_prepare comes next and looks itself */
+    session_hub_pace(&w->hub); /* on_prepare comes next and looks itself */
 }
 
 static void on_prepare(uv_prepare_t *p)

@@ -185,6 +185,7 @@ struct session {
     uint32_t due_s;
     uint32_t pace_tick; /* when pace_credit was right */
     int32_t pace_credit;
+    uint32_t held_s;  /* until when it was held last */
     uint32_t pending; /* index + 1 of the first request in flight; 0 = none */
     uint16_t sub_count, pending_count;
     uint8_t phase;
@@ -224,8 +225,8 @@ void session_hub_tick(struct session_hub *h);
 /* Lets lagging cursors catch up, a bounded number of messages. true: call again soon. */
 bool session_hub_pump(struct session_hub *h);
 /* Listens again to those who published too much, as far as they may now. Call it every
- * SESSION_PACE_MS while hub->held is not NULL. true: some are held again. */
-bool session_hub_pace(struct session_hub *h);
+ * SESSION_PACE_MS while hub->held is not NULL. */
+void session_hub_pace(struct session_hub *h);
 /* Takes the first session that has output or changed phase; NULL: none. */
 struct session *session_hub_dirty(struct session_hub *h);
 

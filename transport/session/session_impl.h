@@ -74,6 +74,8 @@ void session_pace_spend(struct session *s); /* it published */
 /* true: its input must wait; it is in hub->held now. */
 bool session_pace_holds(struct session *s);
 void session_pace_release(struct session *s); /* takes it out of hub->held */
+/* Is it held, or was it within the last second? Then what it sent may be unread yet. */
+bool session_pace_held(const struct session *s);
 
 /* ---- session_hub.c ---- */
 

@@ -1,7 +1,7 @@
 /* transport/session/session_pace.c: how many publishes a client may send when commits are slow.
  * Why: more publishes than the cluster can commit would make everybody's wait, and to refuse them
- * costs as much as to take them. So a client whose publishes are too many is read from less often,
- * and TCP slows it down; those who send less than that never notice.
+ * each must be read first. So a client whose publishes are too many is read from less often, and
+ * TCP slows it down; those who send less than that never notice.
  * Each client may send `quota` publishes a tick, the same for all (max-min fairness). The quota
  * follows the time that commits take: down by the factor that they are too slow, up by an eighth
  * while they are quick and somebody could use more (AIMD: Chiu, Jain 1989). What "too slow" means
@@ -135,9 +135,15 @@ void session_pace_release(struct session *s)
     *s->held_link = s->held_next;
     if (s->held_next != NULL) s->held_next->held_link = s->held_link;
     s->held_link = NULL;
+    s->held_s = (uint32_t)session_now_s(s->hub);
 }
 
-bool session_hub_pace(struct session_hub *h)
+bool session_pace_held(const struct session *s)
+{
+    return s->held_link != NULL || (uint32_t)session_now_s(s->hub) - s->held_s <= 1;
+}
+
+void session_hub_pace(struct session_hub *h)
 {
     struct session *list = h->held;
     h->held = NULL; /* who is held again goes into a new list */
@@ -146,5 +152,4 @@ bool session_hub_pace(struct session_hub *h)
         session_pace_release(s);
         session_resume(s);
     }
-    return h->held != NULL;
 }

@@ -238,7 +238,7 @@ static void ws_timer(struct session *s)
         session_close(s, CMD_CLOSE_STALE);
         return;
     }
-    if (ws->awaits_pong && now_s >= ws->pong_due_s && !session_wants_read(s)) {
+    if (ws->awaits_pong && now_s >= ws->pong_due_s && session_pace_held(s)) {
         ws->pong_due_s = (uint32_t)now_s + 1; /* it may wait behind what we do not read yet */
     } else if (ws->awaits_pong && now_s >= ws->pong_due_s) {
         session_close(s, CMD_CLOSE_NO_PONG);

@@ -450,7 +450,7 @@ static void the_commands_before_connect_and_the_channels_are_bounded(void **stat
                  i + 1000);
         fx_say(c, say);
         fx_time(f, SESSION_PACE_MS); /* no faster than it may */
-        (void)session_hub_pace(&f->hub);
+        session_hub_pace(&f->hub);
     }
     fx_has(fx_text(c), "{\"id\":1256,\"error\":{\"code\":111");
     session_hub_fail_pending(&f->hub, DUN_E_TIMEOUT);
