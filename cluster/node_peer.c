@@ -70,7 +70,8 @@ static void write_header(struct node *n, struct dun_buf *b, uint32_t voter)
     const struct vsr_env *env = &n->env;
     struct wire_header h = {.cluster = n->cluster_hash,
                             .flags = env->contact ? WIRE_FLAG_CONTACT : 0,
-                            .to_boot = env->boots[voter]};
+                            .to_boot = env->boots[voter],
+                            .order = ++n->packet_order};
     memcpy(h.boots, env->boots, sizeof h.boots);
     b->len = 0;
     wire_write_header(b, &h, env->voter_count);
@@ -128,13 +129,14 @@ static void frame_for_group(struct node *n, uint32_t from, struct wire_frame *f,
     DUN_UNREACHABLE();
 }
 
-static dun_err frames(struct node *n, uint32_t from, struct mp_reader *r)
+static dun_err frames(struct node *n, uint32_t from, uint64_t order, struct mp_reader *r)
 {
     for (;;) {
         struct wire_frame *f = &n->frame;
         dun_err e = wire_read_frame(r, f);
         if (e == DUN_E_MORE) return DUN_OK;
         if (e != DUN_OK) return e;
+        f->order = order;
         if (f->type == WIRE_HELLO) {
             for (uint32_t g = 0; g < n->config.group_count; g++)
                 vsr_announce(&n->groups[g]);
@@ -179,7 +181,7 @@ dun_err node_peer_packet(struct node *n, const char *from_name, uint64_t from_bo
     if (n->env.now_ms - p->lost_ms > NODE_LINK_ECHO_MS) p->link_lost = false;
     p->contact = (h.flags & WIRE_FLAG_CONTACT) != 0;
     node_peer_refresh(n);
-    return frames(n, from, &r);
+    return frames(n, from, h.order, &r);
 }
 
 /* ---- membership ---- */

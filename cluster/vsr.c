@@ -215,6 +215,9 @@ static dun_err recv_state(struct vsr *v, uint32_t from, const struct wire_frame 
 {
     struct vsr_peer *p = &v->peers[from];
     if (f->status >= VSR_STATUS_COUNT) return DUN_E_MALFORMED;
+    /* It came late. What the peer was before must not look as if it had lost its memory since. */
+    if (f->order < p->order) return DUN_OK;
+    p->order = f->order;
     if (!p->valid && f->view.inc > v->inc_floor) v->inc_floor = f->view.inc;
     p->valid = true;
     p->state_ms = v->env->now_ms;

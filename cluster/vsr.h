@@ -99,6 +99,7 @@ struct vsr_peer {
     uint64_t commit_sent;
     uint64_t progress_ms;
     uint64_t state_ms; /* when that STATE came */
+    uint64_t order;    /* of its packet */
 };
 
 enum vsr_fetch_kind {

@@ -7,6 +7,7 @@ void wire_write_header(struct dun_buf *b, const struct wire_header *h, uint32_t 
     mp_write_uint(b, h->cluster);
     mp_write_uint(b, h->flags);
     mp_write_uint(b, h->to_boot);
+    mp_write_uint(b, h->order);
     mp_write_array(b, voter_count);
     for (uint32_t i = 0; i < voter_count; i++)
         mp_write_uint(b, h->boots[i]);
@@ -19,6 +20,7 @@ dun_err wire_read_header(struct mp_reader *r, uint32_t voter_count, struct wire_
     out->cluster = mp_read_uint(r);
     out->flags = mp_read_uint(r);
     out->to_boot = mp_read_uint(r);
+    out->order = mp_read_uint(r);
     uint32_t n = mp_read_array(r, DUN_VOTERS_MAX);
     for (uint32_t i = 0; i < n; i++)
         out->boots[i] = mp_read_uint(r);

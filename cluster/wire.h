@@ -3,7 +3,7 @@
  * checked here (types, counts, sizes, group and view ranges are the receiver's).
  *
  * A packet is a header, then frames up to its end:
- *   header: version, cluster hash, flags, recipient's boot, [boot of each voter]
+ *   header: version, cluster hash, flags, recipient's boot, order, [boot of each voter]
  *   frame:  [type, fields...]
  * The header's boot vector is the crash vector of Michael et al., Recovering
  * Shared Objects Without Stable Storage (DISC 2017), section 3: every message
@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "store/mp.h"
 
-enum { WIRE_VERSION = 1, WIRE_ENTRIES_MAX = DUN_INFLIGHT_MAX };
+enum { WIRE_VERSION = 2, WIRE_ENTRIES_MAX = DUN_INFLIGHT_MAX };
 
 enum { WIRE_FLAG_CONTACT = 1 /* the sender hears a majority */ };
 
@@ -23,6 +23,7 @@ struct wire_header {
     uint64_t cluster;
     uint64_t flags;
     uint64_t to_boot; /* 0: the sender does not know it */
+    uint64_t order;   /* rises with each packet of the sender's life */
     uint64_t boots[DUN_VOTERS_MAX];
 };
 
@@ -62,6 +63,7 @@ struct wire_entry {
 /* One frame, flat: a type uses the fields its writer below names. */
 struct wire_frame {
     enum wire_type type;
+    uint64_t order; /* its packet's; not written with the frame */
     uint32_t group;
     uint32_t status;
     struct vsr_view view, log_view, base;

@@ -24,6 +24,7 @@ static struct story {
     uint32_t count;
     uint64_t end_ms, boots[3];
     uint64_t cluster; /* hash, from a packet's header */
+    uint64_t order;   /* the highest of a packet */
 } story;
 
 static void note(struct node_event ev, uint64_t now_ms)
@@ -39,8 +40,10 @@ static void note(struct node_event ev, uint64_t now_ms)
         struct wire_header h;
         e->bytes = dun_blob_copy(ev.packet.bytes.data, ev.packet.bytes.len);
         e->ev.packet.bytes = dun_blob_slice(e->bytes);
-        if (ev.packet.plane == NODE_REPLICATION && wire_read_header(&r, 3, &h) == DUN_OK)
+        if (ev.packet.plane == NODE_REPLICATION && wire_read_header(&r, 3, &h) == DUN_OK) {
             story.cluster = h.cluster;
+            if (h.order > story.order) story.order = h.order;
+        }
     }
 }
 
@@ -97,6 +100,7 @@ static void record(void)
 struct peer {
     struct net *t; /* of which only n1 is up */
     uint64_t now_ms;
+    uint64_t order; /* of the last packet */
     uint64_t boots[3];
 };
 
@@ -147,9 +151,13 @@ static void packet(struct peer *p, enum node_plane plane, uint32_t from, struct 
     fuzz_copy_free(copy);
 }
 
-static void write_header(const struct peer *p, struct dun_buf *b)
+/* @late: it was overtaken by the ones before. */
+static void write_header(struct peer *p, bool late, struct dun_buf *b)
 {
-    struct wire_header h = {.cluster = story.cluster, .flags = 1, .to_boot = p->boots[0]};
+    struct wire_header h = {.cluster = story.cluster,
+                            .flags = 1,
+                            .to_boot = p->boots[0],
+                            .order = late ? 1 : ++p->order};
     memcpy(h.boots, p->boots, sizeof p->boots);
     wire_write_header(b, &h, 3);
 }
@@ -288,13 +296,13 @@ static void step(struct peer *p, struct fuzz_in *in)
     case 0: packet(p, NODE_REPLICATION, from, fuzz_take(in, fuzz_u16(in) % 1024)); break;
     case 1: packet(p, NODE_GOSSIP, from, fuzz_take(in, fuzz_u16(in) % 1024)); break;
     case 2:
-        write_header(p, &b);
+        write_header(p, what & 0x80, &b);
         dun_buf_slice(&b, fuzz_take(in, fuzz_u16(in) % 1024));
         packet(p, NODE_REPLICATION, from, dun_buf_view(&b));
         break;
     case 3:
     case 4:
-        write_header(p, &b);
+        write_header(p, what & 0x80, &b);
         for (int n = 1 + (what >> 5 & 3); n > 0; n--)
             built_frame(p, in, &b);
         packet(p, NODE_REPLICATION, from, dun_buf_view(&b));
@@ -312,7 +320,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_in in = {data, size};
     uint8_t mode = fuzz_u8(&in);
     if (!story.recorded) record();
-    struct peer p = {.now_ms = 1};
+    struct peer p = {.now_ms = 1, .order = story.order};
     p.t = net_create(3, GROUPS, mode & 2 ? 2000 : 0);
     net_up(p.t, 0);
     memcpy(p.boots, story.boots, sizeof p.boots);

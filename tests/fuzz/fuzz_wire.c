@@ -65,7 +65,7 @@ static void check_header(const struct wire_header *h, uint32_t voters)
     dun_err e = wire_read_header(&r, voters, &again);
     DUN_ASSERT(e == DUN_OK && mp_at_end(&r));
     DUN_ASSERT(again.cluster == h->cluster && again.flags == h->flags);
-    DUN_ASSERT(again.to_boot == h->to_boot);
+    DUN_ASSERT(again.to_boot == h->to_boot && again.order == h->order);
     DUN_ASSERT(memcmp(again.boots, h->boots, voters * sizeof h->boots[0]) == 0);
     dun_buf_deinit(&b);
 }

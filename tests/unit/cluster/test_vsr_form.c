@@ -1,4 +1,5 @@
-/* tests/unit/cluster/test_vsr_form.c: who goes along into an incarnation that another began. */
+/* tests/unit/cluster/test_vsr_form.c: who goes along into an incarnation that another began, and
+ * by what it knows of the others. */
 #include "tests/unit/cluster/vsr_one.h"
 
 static void who_went_on_alone_is_followed_only_if_too_few_are_left(void **state)
@@ -55,11 +56,34 @@ static void an_incarnation_that_was_there_before_us_is_not_consented_to(void **s
     one_destroy(o);
 }
 
+/* What a peer was before it joined us comes late: it did not lose its memory since. */
+static void a_state_that_was_overtaken_says_nothing(void **state)
+{
+    (void)state;
+    struct one *o = one_create(3);
+    struct vsr_view view = one_backup(o);
+    one_frame(o, WIRE_STATE, VSR_NORMAL, view)->order = 8;
+    o->in.head = 3;
+    assert_int_equal(one_recv(o, 2), DUN_OK);
+    for (uint64_t order = 7; order <= 8; order++) { /* of one packet are the frames of all groups */
+        one_frame(o, WIRE_STATE, VSR_RECOVERING, (struct vsr_view){0, 0})->order = order;
+        assert_int_equal(one_recv(o, 2), DUN_OK);
+        assert_int_equal(o->v.peers[2].status, order == 8 ? VSR_RECOVERING : VSR_NORMAL);
+        assert_int_equal(o->v.peers[2].head, order == 8 ? 0 : 3);
+    }
+    vsr_peer_reset(&o->v, 2); /* it was started again, and counts anew */
+    one_frame(o, WIRE_STATE, VSR_NORMAL, view)->order = 1;
+    assert_int_equal(one_recv(o, 2), DUN_OK);
+    assert_int_equal(o->v.peers[2].status, VSR_NORMAL);
+    one_destroy(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_went_on_alone_is_followed_only_if_too_few_are_left),
         cmocka_unit_test(an_incarnation_that_was_there_before_us_is_not_consented_to),
+        cmocka_unit_test(a_state_that_was_overtaken_says_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

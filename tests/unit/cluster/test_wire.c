@@ -161,7 +161,12 @@ static void random_damage_never_reads_outside(void **state)
 static void a_header_carries_the_crash_vector(void **state)
 {
     (void)state;
-    struct wire_header in = {.cluster = 9, .flags = 1, .to_boot = 77, .boots = {1, 2, 3}}, out;
+    struct wire_header in = {.cluster = 9,
+                             .flags = 1,
+                             .to_boot = 77,
+                             .order = 300,
+                             .boots = {1, 2, 3}},
+                       out;
     struct dun_buf b = {0};
     wire_write_header(&b, &in, 3);
     struct mp_reader r = mp_reader(dun_buf_view(&b));
