@@ -73,7 +73,7 @@ struct node {
     struct dun_buf scratch;
 
     uint64_t tick_ms, state_ms, move_ms, idle_ms; /* next time for each */
-    uint64_t packet_order; /* of the last one that was written */
+    uint64_t packet_order;                        /* of the last one that was written */
     uint64_t started_ms;
     uint64_t contact_ms; /* last time a majority was heard */
     uint64_t forms_told, reforms_told;
