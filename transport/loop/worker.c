@@ -43,7 +43,7 @@ struct worker {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t spin; /* active while there is more to catch up */
-    uv_timer_t tick, drain, arrivals, pace;
+    uv_timer_t tick, drain, arrivals;
     struct session_hub hub;
     struct conn *conns;
     struct inbox_item *submits; /* of this turn; at most DUN_PENDING_MAX */
@@ -364,12 +364,15 @@ static void hand_over(struct worker *w)
 static void turn(struct worker *w)
 {
     set_time(w);
+    session_hub_pace(&w->hub);
     hand_over(w);
     bool more = session_hub_pump(&w->hub);
     for (struct session *s; (s = session_hub_dirty(&w->hub)) != NULL;)
         conn_service(conn_of(s));
     /* A socket became writable just now, or held input went on. */
     if (w->hub.lagging != NULL || w->submit_count > 0) more = true;
+    /* Nobody's answer will come to let them go on: those publishes were refused at once. */
+    if (w->hub.held != NULL && w->hub.pending_count == 0) more = true;
     if (more) {
         uv_idle_start(&w->spin, on_spin);
     } else {
@@ -379,21 +382,12 @@ static void turn(struct worker *w)
     w->turn_ns = uv_hrtime();
 }
 
-static void on_pace(uv_timer_t *t)
-{
-    struct worker *w = t->data;
-    set_time(w);
-    session_hub_pace(&w->hub); /* on_prepare comes next and looks itself */
-}
-
 static void on_prepare(uv_prepare_t *p)
 {
     struct worker *w = p->data;
     turn(w);
     if (w->group_waits && !uv_is_active((uv_handle_t *)&w->arrivals))
         uv_timer_start(&w->arrivals, on_arrivals, 1, 0);
-    if (w->hub.held != NULL && !uv_is_active((uv_handle_t *)&w->pace))
-        uv_timer_start(&w->pace, on_pace, SESSION_PACE_MS, 0);
     w->busy_ns += w->turn_ns - w->woke_ns;
 }
 
@@ -463,7 +457,6 @@ static void end(struct worker *w)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->drain, NULL);
     uv_close((uv_handle_t *)&w->arrivals, NULL);
-    uv_close((uv_handle_t *)&w->pace, NULL);
     inbox_close(&w->inbox);
     for (struct conn *c = w->conns; c != NULL; c = c->next)
         conn_close(c);
@@ -668,10 +661,9 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
     uv_timer_init(&w->uv, &w->tick);
     uv_timer_init(&w->uv, &w->drain);
     uv_timer_init(&w->uv, &w->arrivals);
-    uv_timer_init(&w->uv, &w->pace);
     uv_tcp_init(&w->uv, &w->listener);
     w->prepare.data = w->check.data = w->spin.data = w->tick.data = w->drain.data =
-        w->arrivals.data = w->pace.data = w->listener.data = w;
+        w->arrivals.data = w->listener.data = w;
     e = uv_tcp_open(&w->listener, fd);
     DUN_ASSERT(e == 0);
     w->listening = true;

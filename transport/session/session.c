@@ -237,7 +237,6 @@ void session_init(struct session *s, struct session_hub *h)
 {
     *s = (struct session){.hub = h, .proto = &session_http, .phase = SESSION_OPEN};
     h->session_count++;
-    session_pace_begin(s);
     session_arm(s, session_now_s(h) + h->options->stale_s);
 }
 

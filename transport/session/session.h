@@ -39,7 +39,6 @@ enum {
     SESSION_UNREAD_SHARE = SESSION_UNREAD_MAX / SESSION_OUT_MAX, /* see session_out_room */
     SESSION_UNREAD_MIN = 8 << 10, /* what any client may leave unread in any case */
     SESSION_HELD_MAX = 256 << 20, /* half-read input of all clients of a worker together */
-    SESSION_PACE_MS = 5,          /* see session_hub_pace */
     SESSION_PUMP_MAX = 64,        /* messages read from the log under one lock */
     SESSION_PUMP_UNIT = 4096,     /* bytes that cost as much to copy as a message to encode */
 };
@@ -111,11 +110,13 @@ struct session_pending;
 struct session_chunk;
 struct session_presence;
 
-/* How many publishes each client may send; see session_pace.c. */
+/* How many publishes may be in flight; see session_pace.c. */
 struct session_pace {
-    uint32_t quota;               /* publishes of one client a tick of SESSION_PACE_MS */
-    bool short_of;                /* somebody could have used more */
-    uint64_t adjusted_ms;         /* when the quota was; since then: */
+    uint32_t window; /* of them, in PACE_ONE */
+    uint32_t edge;   /* below it the window grows quickly */
+    uint32_t wait;   /* smoothed: what commits took of what they may; PACE_ONE is all */
+    bool short_of;   /* somebody could have used more */
+    uint64_t adjusted_ms, cut_ms; /* when the window was; since the former: */
     uint64_t took_ms, allowed_ms; /* what all commits together took, and might have taken */
     uint64_t floor_at_ms;         /* when the present time for floors began */
     /* The quickest commit of each group in the time before, and in the present one. */
@@ -144,8 +145,8 @@ struct session_hub {
     struct session_pending *pending;
     uint32_t pending_cap, pending_free, pending_count;
     struct session_pace pace;
-    struct session *held; /* published more than their quota; read from no more until a tick */
-    uint8_t worker;       /* goes into cookies */
+    struct session *held, **held_end; /* published more than they may; first come, first served */
+    uint8_t worker;                   /* goes into cookies */
 
     struct dun_buf replies; /* of the input being worked on */
     struct dun_buf encode;  /* one message being encoded */
@@ -183,8 +184,6 @@ struct session {
     uint32_t out_bytes, out_count; /* unsent, and in how many pieces */
     uint32_t out_skip;             /* bytes of the first blob that are written */
     uint32_t due_s;
-    uint32_t pace_tick; /* when pace_credit was right */
-    int32_t pace_credit;
     uint32_t held_s;  /* until when it was held last */
     uint32_t pending; /* index + 1 of the first request in flight; 0 = none */
     uint16_t sub_count, pending_count;
@@ -224,8 +223,7 @@ bool session_hub_drain(struct session_hub *h, uint32_t max);
 void session_hub_tick(struct session_hub *h);
 /* Lets lagging cursors catch up, a bounded number of messages. true: call again soon. */
 bool session_hub_pump(struct session_hub *h);
-/* Listens again to those who published too much, as far as they may now. Call it every
- * SESSION_PACE_MS while hub->held is not NULL. */
+/* Listens again to those who published too much, as far as they may now. Call it after answers. */
 void session_hub_pace(struct session_hub *h);
 /* Takes the first session that has output or changed phase; NULL: none. */
 struct session *session_hub_dirty(struct session_hub *h);

@@ -22,6 +22,7 @@ void session_hub_init(struct session_hub *h, const struct session_options *optio
     h->lagging_end = &h->lagging;
     h->inline_left = PUMP_BUDGET;
     session_pace_init(&h->pace);
+    h->held_end = &h->held;
     dun_prng_seed(&h->prng, prng_seed);
     for (size_t i = 0; i < sizeof h->hash_key; i += sizeof(uint64_t)) {
         uint64_t v = dun_prng_next(&h->prng);

@@ -69,8 +69,6 @@ void session_hub_free_chunks(struct session_hub *h);
 void session_pace_init(struct session_pace *p);
 /* A publish of this hub was committed in @group, so long after it was sent on. */
 void session_pace_committed(struct session_hub *h, uint32_t group, uint32_t took_ms);
-void session_pace_begin(struct session *s);
-void session_pace_spend(struct session *s); /* it published */
 /* true: its input must wait; it is in hub->held now. */
 bool session_pace_holds(struct session *s);
 void session_pace_release(struct session *s); /* takes it out of hub->held */

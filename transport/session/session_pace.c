@@ -1,27 +1,32 @@
-/* transport/session/session_pace.c: how many publishes a client may send when commits are slow.
+/* transport/session/session_pace.c: how many publishes may be in flight when commits are slow.
  * Why: more publishes than the cluster can commit would make everybody's wait, and to refuse them
- * each must be read first. So a client whose publishes are too many is read from less often, and
- * TCP slows it down; those who send less than that never notice.
- * Each client may send `quota` publishes a tick, the same for all (max-min fairness). The quota
- * follows the time that commits take: down by the factor that they are too slow, up by an eighth
- * while they are quick and somebody could use more (AIMD: Chiu, Jain 1989). What "too slow" means
- * follows the quickest commit of late of the same group, as in LEDBAT (RFC 6817): peers may be far
- * apart, and those of one group farther than those of another.
- * (1) A held session is in hub->held, and its input waits until session_hub_pace().
- * (2) Whatever goes wrong, a client may send PACE_QUOTA_MIN publishes a tick.
- * (3) A session's debt is at most PACE_DEBT_TICKS, so one large broadcast holds it that long. */
+ * each must be read first. So while there are too many, those who have some in flight are read from
+ * later, and TCP slows them down; who publishes now and then never waits.
+ * A hub has a window, as congestion control has: publishes beyond it are not read. It follows the
+ * time of the commits: smaller by the factor that they are too slow, else slowly larger as long as
+ * somebody could use more (AIMD: Chiu, Jain 1989). What "too slow" means follows the quickest
+ * commit of late of the same group, as in LEDBAT (RFC 6817): peers may be far apart, and those of
+ * one group farther than those of another. What is left of the window is shared by dynamic
+ * thresholds (Choudhury, Hahne 1998): a client may have a part of it in flight.
+ * (1) A held session is in hub->held, and its input waits until session_hub_pace(). Something of it
+ *     or of others is in flight then, will be answered, and after answers that is called.
+ * (2) Who has nothing in flight and is not held may publish, whatever the others do. */
 #include "transport/session/session_impl.h"
 
 enum {
-    PACE_QUOTA_MIN = 1,
-    PACE_QUOTA_START = 16,
-    PACE_QUOTA_MAX = DUN_CLIENT_COMMANDS_MAX,
-    PACE_DEBT_TICKS = 4,
+    PACE_ONE = 256, /* of session_pace.window and .wait */
+    PACE_WINDOW_MIN = 4 * PACE_ONE,
+    PACE_WINDOW_START = 32 * PACE_ONE,
+    PACE_WINDOW_MAX = DUN_PENDING_MAX * PACE_ONE,
+    PACE_SHARE = 2, /* a client may have this part of what is left */
     PACE_ADJUST_MS = 20,
-    PACE_WAIT_MS = 4,      /* commits may take this long, or */
-    PACE_WAIT_FACTOR = 3,  /* so many times the quickest of late */
-    PACE_CUT_MAX = 4,      /* at one adjustment */
-    PACE_FLOOR_MS = 10000, /* "of late": the last one or two of these */
+    PACE_STEP = PACE_ONE / 8, /* at an adjustment */
+    PACE_CUT_MS = 100,        /* between two; what one does is not seen before */
+    PACE_CALM_MS = 2000,      /* if the last one is so long ago, there may be much more room */
+    PACE_WAIT_MS = 3,         /* commits may take this long, or */
+    PACE_WAIT_FACTOR = 3,     /* so many times the quickest of late */
+    PACE_WAIT_MOST = 4,       /* times that; a straggler counts no more */
+    PACE_FLOOR_MS = 10000,    /* "of late": the last one or two of these */
 };
 
 /* ---- how long commits may take ---- */
@@ -34,7 +39,7 @@ static void forget_floors(uint32_t *floors)
 
 void session_pace_init(struct session_pace *p)
 {
-    *p = (struct session_pace){.quota = PACE_QUOTA_START};
+    *p = (struct session_pace){.window = PACE_WINDOW_START, .edge = PACE_WINDOW_MAX};
     forget_floors(p->floor_ms);
     forget_floors(p->floor_next_ms);
 }
@@ -56,24 +61,49 @@ static uint64_t allowed_ms(const struct session_pace *p, uint32_t group)
     return ms < PACE_WAIT_MS ? PACE_WAIT_MS : ms;
 }
 
-/* ---- the quota ---- */
+/* ---- the window ---- */
 
-static void adjust(struct session_pace *p)
+static void cut(struct session_pace *p, uint64_t now_ms)
 {
-    uint64_t q = p->quota;
-    if (p->took_ms > p->allowed_ms) {
-        bool far = p->took_ms > p->allowed_ms * PACE_CUT_MAX;
-        q = far ? q / PACE_CUT_MAX : q * p->allowed_ms / p->took_ms;
-        if (q < PACE_QUOTA_MIN) q = PACE_QUOTA_MIN;
-    } else if (p->short_of) {
-        q += q / 8 + 1;
-        if (q > PACE_QUOTA_MAX) q = PACE_QUOTA_MAX;
-    } else if (q > PACE_QUOTA_START) {
-        q -= (q - PACE_QUOTA_START + 7) / 8; /* unused for long, it says nothing any more */
-    } else if (q < PACE_QUOTA_START) {
-        q++;
+    if (now_ms - p->cut_ms < PACE_CUT_MS) return;
+    p->cut_ms = now_ms;
+    p->edge = p->window - p->window / 4;
+    uint64_t w = (uint64_t)p->window * PACE_ONE / p->wait;
+    if (w < p->window / 2) w = p->window / 2;
+    p->window = w < PACE_WINDOW_MIN ? PACE_WINDOW_MIN : (uint32_t)w;
+}
+
+static void grow(struct session_pace *p, uint64_t now_ms)
+{
+    if (p->window < p->edge) {
+        p->window += p->window / 8;
+    } else {
+        p->window += PACE_STEP + (now_ms - p->cut_ms > PACE_CALM_MS ? p->window / 32 : 0);
     }
-    p->quota = (uint32_t)q;
+    if (p->window > PACE_WINDOW_MAX) p->window = PACE_WINDOW_MAX;
+}
+
+/* A window that nobody needs says nothing after a while. */
+static void go_back(struct session_pace *p)
+{
+    if (p->window > PACE_WINDOW_START) {
+        p->window -= (p->window - PACE_WINDOW_START + 7) / 8;
+    } else {
+        p->window += (PACE_WINDOW_START - p->window + 7) / 8;
+    }
+}
+
+static void adjust(struct session_pace *p, uint64_t now_ms)
+{
+    uint32_t wait = (uint32_t)(p->took_ms * PACE_ONE / p->allowed_ms);
+    p->wait = (3 * p->wait + wait) / 4;
+    if (p->wait > PACE_ONE) {
+        cut(p, now_ms);
+    } else if (p->short_of) {
+        grow(p, now_ms);
+    } else {
+        go_back(p);
+    }
     p->took_ms = p->allowed_ms = 0;
     p->short_of = false;
 }
@@ -82,60 +112,52 @@ void session_pace_committed(struct session_hub *h, uint32_t group, uint32_t took
 {
     struct session_pace *p = &h->pace;
     note_floor(p, h->now_ms, group, took_ms);
-    p->took_ms += took_ms;
-    p->allowed_ms += allowed_ms(p, group);
+    uint64_t allowed = allowed_ms(p, group), most = allowed * PACE_WAIT_MOST;
+    p->took_ms += took_ms < most ? took_ms : most;
+    p->allowed_ms += allowed;
     if (h->now_ms - p->adjusted_ms < PACE_ADJUST_MS) return;
     p->adjusted_ms = h->now_ms;
-    adjust(p);
+    adjust(p, h->now_ms);
 }
 
 /* ---- one client ---- */
 
-static void refill(struct session *s)
+/* May it publish once more? */
+static bool has_room(const struct session *s)
 {
-    int64_t quota = s->hub->pace.quota;
-    uint32_t tick = (uint32_t)(s->hub->now_ms / SESSION_PACE_MS);
-    int64_t credit = s->pace_credit + quota * (int64_t)(tick - s->pace_tick);
-    s->pace_credit = (int32_t)(credit < quota ? credit : quota);
-    s->pace_tick = tick;
-}
-
-void session_pace_begin(struct session *s)
-{
-    s->pace_tick = (uint32_t)(s->hub->now_ms / SESSION_PACE_MS);
-    s->pace_credit = (int32_t)s->hub->pace.quota;
-}
-
-void session_pace_spend(struct session *s)
-{
-    refill(s);
-    int32_t least = -(int32_t)s->hub->pace.quota * PACE_DEBT_TICKS;
-    if (s->pace_credit > least) s->pace_credit--;
+    const struct session_hub *h = s->hub;
+    uint32_t window = h->pace.window / PACE_ONE;
+    if (s->pending_count == 0) return true;
+    return h->pending_count < window &&
+           s->pending_count <= (window - h->pending_count) / PACE_SHARE;
 }
 
 bool session_pace_holds(struct session *s)
 {
     struct session_hub *h = s->hub;
     if (s->held_link != NULL) return true;
-    if (s->pace_credit > 0) return false; /* no need to look at the time */
-    refill(s);
-    if (s->pace_credit > 0) return false;
+    if (has_room(s)) return false;
     h->pace.short_of = true;
     h->paced++;
-    s->held_next = h->held;
-    s->held_link = &h->held;
-    if (h->held != NULL) h->held->held_link = &s->held_next;
-    h->held = s;
+    s->held_next = NULL;
+    s->held_link = h->held_end;
+    *h->held_end = s;
+    h->held_end = &s->held_next;
     return true;
 }
 
 void session_pace_release(struct session *s)
 {
+    struct session_hub *h = s->hub;
     if (s->held_link == NULL) return;
     *s->held_link = s->held_next;
-    if (s->held_next != NULL) s->held_next->held_link = s->held_link;
+    if (s->held_next != NULL) {
+        s->held_next->held_link = s->held_link;
+    } else {
+        h->held_end = s->held_link;
+    }
     s->held_link = NULL;
-    s->held_s = (uint32_t)session_now_s(s->hub);
+    s->held_s = (uint32_t)session_now_s(h);
 }
 
 bool session_pace_held(const struct session *s)
@@ -145,11 +167,13 @@ bool session_pace_held(const struct session *s)
 
 void session_hub_pace(struct session_hub *h)
 {
-    struct session *list = h->held;
-    h->held = NULL; /* who is held again goes into a new list */
-    if (list != NULL) list->held_link = &list;
-    for (struct session *s; (s = list) != NULL;) {
+    if (h->held == NULL) return;
+    struct session **end = h->held_end; /* who is held again comes behind it */
+    while (h->held != NULL && h->pending_count < h->pace.window / PACE_ONE) {
+        struct session *s = h->held;
+        bool last = end == &s->held_next;
         session_pace_release(s);
         session_resume(s);
+        if (last) return;
     }
 }

@@ -77,7 +77,6 @@ dun_err session_submit(struct session *s, uint32_t tag, const struct session_pub
     if (s->pending != 0) h->pending[s->pending - 1].prev = index + 1;
     s->pending = index + 1;
     s->pending_count++;
-    session_pace_spend(s);
     return DUN_OK;
 }
 

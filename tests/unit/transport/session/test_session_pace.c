@@ -1,7 +1,7 @@
 /* Claims of transport/session/session_pace.c. */
 #include "fixture.h"
 
-enum { TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
+enum { PACE_ONE = 256, TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
 
 static void publish(struct fx_client *c, uint32_t id)
 {
@@ -25,7 +25,7 @@ static uint32_t storm(struct fx_client *c, uint64_t ms, uint64_t took_ms)
     struct fx *f = c->f;
     uint32_t sent = 0;
     for (uint64_t end = f->now_ms + ms; f->now_ms < end;) {
-        while (session_wants_read(&c->s) && f->submit_count < FX_SUBMITS_MAX - 1)
+        while (session_wants_read(&c->s) && c->s.pending_count < DUN_CLIENT_COMMANDS_MAX)
             publish(c, ++sent + 1);
         fx_time(f, took_ms);
         commit_all(f);
@@ -33,6 +33,11 @@ static uint32_t storm(struct fx_client *c, uint64_t ms, uint64_t took_ms)
         (void)fx_text(c);
     }
     return sent;
+}
+
+static uint32_t window(const struct fx *f)
+{
+    return f->hub.pace.window / PACE_ONE;
 }
 
 static void a_client_that_publishes_too_much_is_read_from_later(void **state)
@@ -43,23 +48,62 @@ static void a_client_that_publishes_too_much_is_read_from_later(void **state)
     uint32_t sent = 0;
     while (session_wants_read(&greedy->s) && sent < 1000)
         publish(greedy, ++sent + 1);
-    assert_in_range(sent, 1, 256);
+    assert_in_range(sent, 2, window(f) / 2);
     assert_ptr_equal(f->hub.held, &greedy->s);
     assert_int_equal(f->submit_count, sent);
     publish(greedy, sent + 2); /* was on its way already */
+    session_hub_pace(&f->hub);
     assert_int_equal(f->submit_count, sent);
     assert_true(session_wants_read(&moderate->s));
     publish(moderate, 2);
     assert_int_equal(f->submit_count, sent + 1);
-    fx_time(f, SESSION_PACE_MS);
+    commit_all(f);
     session_hub_pace(&f->hub);
     assert_null(f->hub.held);
     assert_true(session_wants_read(&greedy->s));
-    assert_int_equal(f->submit_count, sent + 2); /* it was kept, not dropped */
+    assert_int_equal(f->submit_count, 1); /* it was kept, not dropped */
     commit_all(f);
-    assert_int_equal(f->hub.paced, 1);
+    assert_true(f->hub.paced > 0);
     fx_client_destroy(moderate);
     fx_client_destroy(greedy);
+    fx_destroy(f);
+}
+
+static void many_greedy_ones_share_the_window_and_take_turns(void **state)
+{
+    (void)state;
+    enum { GREEDY = 20, MORE = 60, ROUNDS = 6 };
+    struct fx *f = fx_create();
+    struct fx_client *c[GREEDY], *late;
+    uint32_t first = 0;
+    for (int i = 0; i < GREEDY; i++) {
+        c[i] = fx_ws(f, true);
+        for (uint32_t k = 0; k < MORE; k++)
+            publish(c[i], k + 2);
+        if (i == 0) first = f->submit_count;
+        assert_false(session_wants_read(&c[i]->s));
+    }
+    assert_in_range(first, 2, window(f) / 2);
+    assert_in_range(f->submit_count, window(f) / 2, window(f) + GREEDY);
+    late = fx_ws(f, true); /* whoever publishes now and then need not wait for them */
+    uint32_t before = f->submit_count;
+    publish(late, 2);
+    assert_int_equal(f->submit_count, before + 1);
+    uint32_t sent[GREEDY] = {0};
+    for (int round = 0; round < ROUNDS; round++) {
+        commit_all(f);
+        session_hub_pace(&f->hub);
+        assert_in_range(f->submit_count, window(f) / 2, window(f) + GREEDY);
+        for (int i = 0; i < GREEDY; i++)
+            sent[i] += c[i]->s.pending_count;
+    }
+    for (int i = 0; i < GREEDY; i++)
+        assert_true(sent[i] >= 2);
+    fx_client_destroy(late);
+    for (int i = 0; i < GREEDY; i++)
+        fx_client_destroy(c[i]);
+    assert_null(f->hub.held);
+    assert_ptr_equal(f->hub.held_end, &f->hub.held);
     fx_destroy(f);
 }
 
@@ -68,14 +112,15 @@ static void slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go(void **
     (void)state;
     struct fx *f = fx_create();
     struct fx_client *c = fx_ws(f, true);
+    uint32_t start = window(f);
     uint32_t quick = storm(c, 2000, 1);
-    assert_int_equal(f->hub.pace.quota, 256);
-    uint32_t slow = storm(c, 2000, SLOW_MS);
-    assert_int_equal(f->hub.pace.quota, 1);
+    assert_true(window(f) > 8 * start);
+    uint32_t slow = storm(c, 5000, SLOW_MS);
+    assert_int_equal(window(f), 4);
     assert_true(slow < quick / 20);
-    assert_true(slow >= 2000 / SLOW_MS); /* never stopped */
-    (void)storm(c, 2000, 1);
-    assert_int_equal(f->hub.pace.quota, 256);
+    assert_true(slow >= 5000 / SLOW_MS); /* never stopped */
+    (void)storm(c, 20000, 1);
+    assert_true(window(f) > 8 * start);
     fx_client_destroy(c);
     fx_destroy(f);
 }
@@ -85,8 +130,9 @@ static void what_is_slow_depends_on_how_far_the_peers_are(void **state)
     (void)state;
     struct fx *f = fx_create();
     struct fx_client *c = fx_ws(f, true);
+    uint32_t start = window(f);
     (void)storm(c, 5000, FAR_MS);
-    assert_true(f->hub.pace.quota > 16);
+    assert_true(window(f) > start);
     fx_client_destroy(c);
     fx_destroy(f);
 }
@@ -100,49 +146,70 @@ static void answer_one(struct fx *f, uint64_t cookie)
 static void one_group_may_be_farther_than_another(void **state)
 {
     (void)state;
-    enum { NEAR_MS = 5, BEHIND = 20, ROUNDS = 400 };
+    enum { NEAR_MS = 5, BEHIND = 20, ROUNDS = 400, ONCE_MAX = 32 };
     struct fx *f = fx_create();
-    struct fx_client *c = fx_ws(f, true);
-    uint64_t far[BEHIND] = {0}; /* commits in flight, each for BEHIND * NEAR_MS */
+    struct fx_client *near = fx_ws(f, true), *far = fx_ws(f, true);
+    uint64_t flying[BEHIND][ONCE_MAX]; /* in the far group, each for BEHIND * NEAR_MS */
+    uint32_t counts[BEHIND] = {0};
+    uint32_t start = window(f);
     assert_int_not_equal(store_group_of(dun_slice_str("a"), FX_GROUPS),
                          store_group_of(dun_slice_str("b"), FX_GROUPS));
     for (uint32_t i = 0; i < ROUNDS; i++) {
-        publish(c, 2);
-        fx_say(c, "{\"id\":3,\"publish\":{\"channel\":\"b\",\"data\":1}}");
-        assert_int_equal(f->submit_count, 2);
-        fx_time(f, NEAR_MS);
-        answer_one(f, f->cookies[0]);
-        if (far[i % BEHIND] != 0) answer_one(f, far[i % BEHIND]);
-        far[i % BEHIND] = f->cookies[1];
-        f->submit_count = 0;
         session_hub_pace(&f->hub);
-        (void)fx_text(c);
-        assert_int_equal(f->hub.pace.quota, 16);
+        uint64_t *near_one = &f->cookies[f->submit_count];
+        publish(near, 2);
+        fx_say(far, "{\"id\":3,\"publish\":{\"channel\":\"b\",\"data\":1}}");
+        fx_time(f, NEAR_MS);
+        answer_one(f, *near_one);
+        *near_one = f->cookies[--f->submit_count]; /* the others are of the far group */
+        uint32_t *count = &counts[i % BEHIND];
+        for (uint32_t k = 0; k < *count; k++)
+            answer_one(f, flying[i % BEHIND][k]);
+        *count = f->submit_count;
+        assert_true(*count <= ONCE_MAX);
+        memcpy(flying[i % BEHIND], f->cookies, *count * sizeof f->cookies[0]);
+        f->submit_count = 0;
+        (void)fx_text(near);
+        (void)fx_text(far);
     }
-    fx_client_destroy(c);
+    assert_true(window(f) >= start); /* neither is slow */
+    assert_int_equal(far->s.pending_count, BEHIND);
+    assert_true(session_wants_read(&far->s));
+    fx_client_destroy(near);
+    fx_client_destroy(far);
     fx_destroy(f);
 }
 
-static void a_quota_that_nobody_needs_goes_back(void **state)
+static void a_window_that_nobody_needs_goes_back(void **state)
 {
     (void)state;
     struct fx *f = fx_create();
     struct fx_client *c = fx_ws(f, true);
+    uint32_t start = window(f);
     (void)storm(c, 2000, 1);
-    assert_int_equal(f->hub.pace.quota, 256);
-    for (int i = 0; i < TICKS_MAX && f->hub.pace.quota > 16; i++) {
+    assert_true(window(f) > 8 * start);
+    for (int i = 0; i < TICKS_MAX && window(f) > start; i++) {
         publish(c, 2);
         fx_time(f, 2);
         commit_all(f);
         fx_time(f, 20);
         session_hub_pace(&f->hub);
     }
-    assert_int_equal(f->hub.pace.quota, 16);
+    assert_int_equal(window(f), start);
+    (void)storm(c, 5000, SLOW_MS);
+    assert_true(window(f) < start);
+    for (int i = 0; i < TICKS_MAX && window(f) < start; i++) {
+        publish(c, 2);
+        fx_time(f, 20);
+        commit_all(f);
+        session_hub_pace(&f->hub);
+    }
+    assert_int_equal(window(f), start);
     fx_client_destroy(c);
     fx_destroy(f);
 }
 
-static void a_broadcast_is_held_for_a_bounded_time(void **state)
+static void after_a_broadcast_the_client_waits_for_its_commits(void **state)
 {
     (void)state;
     enum { CHANNELS = 400 };
@@ -159,7 +226,7 @@ static void a_broadcast_is_held_for_a_bounded_time(void **state)
     fx_feed(c, all.data, all.len);
     assert_int_equal(f->submit_count, CHANNELS);
     assert_false(session_wants_read(&c->s));
-    fx_time(f, 5 * SESSION_PACE_MS);
+    commit_all(f);
     session_hub_pace(&f->hub);
     assert_true(session_wants_read(&c->s));
     dun_buf_deinit(&body);
@@ -215,11 +282,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_that_publishes_too_much_is_read_from_later),
+        cmocka_unit_test(many_greedy_ones_share_the_window_and_take_turns),
         cmocka_unit_test(slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go),
         cmocka_unit_test(what_is_slow_depends_on_how_far_the_peers_are),
         cmocka_unit_test(one_group_may_be_farther_than_another),
-        cmocka_unit_test(a_quota_that_nobody_needs_goes_back),
-        cmocka_unit_test(a_broadcast_is_held_for_a_bounded_time),
+        cmocka_unit_test(a_window_that_nobody_needs_goes_back),
+        cmocka_unit_test(after_a_broadcast_the_client_waits_for_its_commits),
         cmocka_unit_test(who_reads_nothing_is_asked_for_a_pong_all_the_same),
         cmocka_unit_test(a_held_client_may_leave_and_is_not_asked_for_a_pong),
     };

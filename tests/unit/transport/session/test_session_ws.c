@@ -445,12 +445,11 @@ static void the_commands_before_connect_and_the_channels_are_bounded(void **stat
     fx_has(fx_text(c), "{\"id\":130,\"error\":{\"code\":106");
     fx_say(c, "{\"id\":999,\"subscribe\":{\"channel\":\"c1\"}}");
     fx_has(fx_text(c), "\"code\":105");
+    f->hub.pace.window = UINT32_MAX; /* commits were quick; else it were held before that */
     for (int i = 0; i <= DUN_CLIENT_COMMANDS_MAX; i++) {
         snprintf(say, sizeof say, "{\"id\":%d,\"publish\":{\"channel\":\"a\",\"data\":1}}",
                  i + 1000);
         fx_say(c, say);
-        fx_time(f, SESSION_PACE_MS); /* no faster than it may */
-        session_hub_pace(&f->hub);
     }
     fx_has(fx_text(c), "{\"id\":1256,\"error\":{\"code\":111");
     session_hub_fail_pending(&f->hub, DUN_E_TIMEOUT);
