@@ -40,7 +40,7 @@ story('publishing resumes within 3 s when a primary is paused', async () => {
   await until('every channel is published to', 20_000, () => publisher.acked > 2 * RATE);
 
   const at = performance.now();
-  frozen.pause();
+  await frozen.pause();
   const seen = () => new Set(publisher.acks.filter((a) => a.at > at + 50).map((a) => a.channel));
   const takeoverOf = () =>
     Math.max(

@@ -40,7 +40,7 @@ story('clients leave a stopped peer within the ping interval', async () => {
   let left;
   client.on('connecting', ({ reason }) => (left ??= { at: performance.now(), reason }));
   const at = performance.now();
-  frozen.pause();
+  await frozen.pause();
   await until('a message is taken by the others', 20_000, () =>
     call(other, 'publish', { channel: 'news', data: 2, idempotency_key: 'k2' }),
   );

@@ -68,7 +68,7 @@ async function stuck() {
   const agents = [0, 1].map(() => new http.Agent({ keepAlive: true, maxSockets: 1 }));
   for (const agent of agents)
     assert.equal((await request(`${peer.url}/readyz`, { agent })).status, 200);
-  for (const other of others) other.pause();
+  await Promise.all(others.map((other) => other.pause()));
   return { peer, others, agents };
 }
 

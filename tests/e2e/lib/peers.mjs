@@ -3,7 +3,14 @@
 // (1) No child outlives the test: killed on exit, and by the kernel if we are killed ourselves.
 // (2) When a test fails, each peer's last log lines are printed; DUN_E2E_LOGS=1 prints them always.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -173,8 +180,13 @@ export class Peer {
     return this.process.status;
   }
 
-  pause() {
+  /** SIGSTOP, and wait until it took effect: on a busy machine its threads may go on for a while. */
+  async pause() {
     this.signal('SIGSTOP');
+    const tasks = `/proc/${this.process.pid}/task`;
+    await until(`${this.name} is stopped`, 10_000, () =>
+      readdirSync(tasks).every((id) => / T /.test(readFileSync(`${tasks}/${id}/stat`, 'utf8'))),
+    );
   }
 
   resume() {
