@@ -12,7 +12,7 @@ const GIVE_UP_MS = 90_000;
 const RETRY_CODES = new Set([100, 111]); // temporary error, overloaded
 
 const agents = task.peers.map(() => new http.Agent({ keepAlive: true, maxSockets: 256 }));
-let waiting = 0;
+const waiting = new Set();
 let stopping = false;
 
 async function attempt(k, body) {
@@ -33,7 +33,6 @@ async function send(n) {
   const id = `m${n}`;
   const body = JSON.stringify({ channel, data: { id }, idempotency_key: `key-${id}` });
   const begun = now();
-  waiting++;
   for (let turn = n; ; turn++) {
     const { result, error } = await attempt(turn % task.peers.length, body);
     if (result !== undefined) {
@@ -50,7 +49,11 @@ async function send(n) {
     }
     if (turn - n >= task.peers.length - 1) await sleep(20);
   }
-  waiting--;
+}
+
+function begin(n) {
+  const sending = send(n).finally(() => waiting.delete(sending));
+  waiting.add(sending);
 }
 
 async function run() {
@@ -60,10 +63,10 @@ async function run() {
   while (!stopping) {
     await sleep(5);
     const due = ((now() - begun) / 1000) * task.rate - behind;
-    while (sent < due && waiting < WAITING_MAX) send(sent++);
+    while (sent < due && waiting.size < WAITING_MAX) begin(sent++);
     if (sent < due) behind += due - sent;
   }
-  while (waiting > 0) await sleep(10);
+  await Promise.all(waiting);
   say('end', {});
 }
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 64, USAGE = 64 };
+enum { JOBS_MAX = 64, PROGRESS_S = 60, USAGE = 64 };
 
 int dun_mutation;
 
@@ -225,9 +225,16 @@ static void print_totals(const struct settings *set, const struct totals *t, dou
     printf(" --events\n");
 }
 
+static void print_progress(const struct totals *t, double spent_s)
+{
+    uint64_t all = t->passed + t->failed;
+    fprintf(stderr, "%.0f min: %" PRIu64 " seeds, %" PRIu64 " failed, %.1f seeds/s\n", spent_s / 60,
+            all, t->failed, (double)all / spent_s);
+}
+
 static int run_all(const struct settings *set)
 {
-    double begun_s = seconds();
+    double begun_s = seconds(), told_s = begun_s;
     struct worker workers[JOBS_MAX] = {0};
     struct pollfd fds[JOBS_MAX];
     struct totals t = {0};
@@ -246,6 +253,10 @@ static int run_all(const struct settings *set)
     }
     while (alive > 0 && !(set->find && t.failed > 0)) {
         if (poll(fds, set->jobs, -1) < 0 && errno != EINTR) return 1;
+        if (seconds() - told_s >= PROGRESS_S) {
+            told_s = seconds();
+            print_progress(&t, told_s - begun_s);
+        }
         for (uint32_t i = 0; i < set->jobs; i++) {
             if (fds[i].fd < 0 || (fds[i].revents & (POLLIN | POLLHUP)) == 0) continue;
             bool more = worker_read(&workers[i], set, end, &t);
