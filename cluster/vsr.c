@@ -83,7 +83,7 @@ void vsr_standing(const struct vsr *v, struct wire_frame *f)
     f->base = v->base;
     f->base_op = v->base_op;
     f->head = v->log.head;
-    f->commit = v->commit;
+    f->commit = vsr_sure_commit(v);
 }
 
 static void log_trim(struct vsr *v)
@@ -120,7 +120,8 @@ void vsr_log_stamp(struct vsr *v)
 void vsr_commit_to(struct vsr *v, uint64_t op)
 {
     DUN_ASSERT(op <= v->log.head);
-    if (v->commit < op) v->sure_inc = v->view.inc;
+    if (op < v->commit) return;
+    v->sure_inc = v->view.inc;
     while (v->commit < op) {
         v->commit++;
         const struct vsr_entry *e = vsr_log_at(&v->log, v->commit);
@@ -130,6 +131,11 @@ void vsr_commit_to(struct vsr *v, uint64_t op)
         v->env->on_applied(v->env, v->group, v->commit, &r);
     }
     log_trim(v);
+}
+
+uint64_t vsr_sure_commit(const struct vsr *v)
+{
+    return v->sure_inc == v->log_view.inc ? v->commit : 0;
 }
 
 dun_err vsr_submit(struct vsr *v, struct dun_blob *op)

@@ -137,8 +137,9 @@ struct vsr {
     uint64_t primary_boot;    /* boot of the primary we entered the view with */
     struct vsr_log log;
     uint64_t commit;
-    uint64_t
-        sure_inc; /* incarnation in which commit last moved: all its later logs have that prefix */
+    /* Incarnation in which a quorum held all up to commit: its later logs have that prefix. What
+     * was committed in an earlier one only may be lost by one that is re-formed once more. */
+    uint64_t sure_inc;
     uint64_t log_time_ms;  /* time of the newest entry */
     uint64_t log_heard_ms; /* when it was that, on our monotonic clock; see vsr_log_time() */
     struct vsr_peer peers[DUN_VOTERS_MAX];
@@ -188,7 +189,10 @@ static inline bool vsr_has_state(const struct vsr *v)
 }
 
 void vsr_enter(struct vsr *v, enum vsr_status to); /* only writer of status */
+/* A quorum of our incarnation holds all up to @op; no news if we know of more. */
 void vsr_commit_to(struct vsr *v, uint64_t op);
+/* What others may take for committed: nothing before we are sure of it in our incarnation. */
+uint64_t vsr_sure_commit(const struct vsr *v);
 /* An entry of @time_ms is in our log. */
 void vsr_log_time(struct vsr *v, uint64_t time_ms);
 /* Sets log_time_ms for a new entry: our wall clock. Behind the log, which an earlier primary with a

@@ -68,8 +68,7 @@ void vsr_recv_prepare_ok(struct vsr *v, uint32_t from, uint64_t head)
     p->ack = head;
     if (p->sent < head) p->sent = head;
     p->progress_ms = v->env->now_ms;
-    uint64_t held = quorum_head(v);
-    if (held > v->commit) vsr_commit_to(v, held);
+    vsr_commit_to(v, quorum_head(v));
     handover_tick(v);
 }
 
@@ -78,7 +77,7 @@ void vsr_backup_commit(struct vsr *v, uint64_t known)
     DUN_ASSERT(v->status == VSR_NORMAL);
     if (v->env->quorum <= 2 || known > v->log.head || DUN_MUTATE(MUTATION_DELIVER_UNCOMMITTED))
         known = v->log.head;
-    if (known > v->commit) vsr_commit_to(v, known);
+    vsr_commit_to(v, known);
 }
 
 dun_err vsr_recv_prepare(struct vsr *v, uint32_t from, const struct wire_frame *f)
@@ -125,7 +124,7 @@ static bool prepare_some(struct vsr *v, uint32_t to)
     struct wire_frame *f = &env->scratch;
     f->group = v->group;
     f->view = v->view;
-    f->commit = v->commit;
+    f->commit = vsr_sure_commit(v);
     f->first_op = p->sent + 1;
     f->entry_count = 0;
     size_t bytes = 0;
@@ -137,7 +136,7 @@ static bool prepare_some(struct vsr *v, uint32_t to)
     }
     wire_write_prepare(vsr_frames(v, to), f);
     vsr_sent(v, to);
-    p->commit_sent = v->commit;
+    p->commit_sent = f->commit;
     return p->sent < v->log.head;
 }
 
@@ -152,14 +151,15 @@ static void primary_flush(struct vsr *v)
         while (prepare_some(v, i))
             continue;
         /* With a quorum of two the backups know already. */
-        if (env->quorum > 2 && p->commit_sent < v->commit) {
+        uint64_t commit = vsr_sure_commit(v);
+        if (env->quorum > 2 && p->commit_sent < commit) {
             struct wire_frame f;
             f.group = v->group;
             f.view = v->view;
-            f.commit = v->commit;
+            f.commit = commit;
             wire_write_commit(vsr_frames(v, i), &f);
             vsr_sent(v, i);
-            p->commit_sent = v->commit;
+            p->commit_sent = commit;
         }
     }
 }

@@ -172,7 +172,8 @@ void vsr_view_start(struct vsr *v)
     for (uint32_t i = 0; i < env->voter_count; i++) {
         struct vsr_peer *p = &v->peers[i];
         p->ack = 0;
-        p->sent = p->floor = p->commit_sent = v->commit;
+        p->sent = p->floor = v->commit;
+        p->commit_sent = vsr_sure_commit(v);
         p->progress_ms = env->now_ms;
     }
     if (v->forming) {

@@ -78,12 +78,52 @@ static void a_state_that_was_overtaken_says_nothing(void **state)
     one_destroy(o);
 }
 
+/* The primary of the new incarnation may be the only one that remembers. If it told the others, and
+ * was left behind with some of them, the next view would go on without what they believe in. */
+static void
+what_was_committed_before_counts_once_a_quorum_of_the_new_incarnation_holds_it(void **state)
+{
+    (void)state;
+    struct one *o = one_create(5);
+    struct vsr_view view = one_recovering(o, 2), to = one_view(o, 0, 0);
+    one_frame(o, WIRE_NEW_STATE, VSR_NORMAL, view)->commit = 2;
+    one_entries(o, 1, 2);
+    assert_int_equal(one_recv(o, 1), DUN_OK);
+    assert_int_equal(vsr_sure_commit(&o->v), 2);
+    to.inc++;
+    vsr_view_change(&o->v, to, "form");
+    for (uint32_t i = 1; i < 5; i++) {
+        one_frame(o, WIRE_STATE, VSR_VIEW_CHANGE, to);
+        assert_int_equal(one_recv(o, i), DUN_OK);
+    }
+    assert_true(vsr_is_primary(&o->v));
+    assert_int_equal(o->v.log.head, 3); /* and the new epoch */
+    assert_int_equal(o->v.commit, 2);
+    vsr_flush(&o->v);
+    assert_int_equal(one_sent(o, 1, WIRE_STATE), 1);
+    assert_int_equal(o->out.commit, 0);
+    assert_int_equal(one_sent(o, 1, WIRE_PREPARE), 1);
+    assert_int_equal(o->out.commit, 0);
+    for (uint32_t i = 1; i < 3; i++) {
+        assert_int_equal(vsr_sure_commit(&o->v), 0);
+        one_frame(o, WIRE_PREPARE_OK, VSR_NORMAL, to)->head = 3;
+        assert_int_equal(one_recv(o, i), DUN_OK);
+    }
+    assert_int_equal(vsr_sure_commit(&o->v), 3);
+    vsr_flush(&o->v);
+    assert_int_equal(one_sent(o, 4, WIRE_COMMIT), 1);
+    assert_int_equal(o->out.commit, 3);
+    one_destroy(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_went_on_alone_is_followed_only_if_too_few_are_left),
         cmocka_unit_test(an_incarnation_that_was_there_before_us_is_not_consented_to),
         cmocka_unit_test(a_state_that_was_overtaken_says_nothing),
+        cmocka_unit_test(
+            what_was_committed_before_counts_once_a_quorum_of_the_new_incarnation_holds_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
