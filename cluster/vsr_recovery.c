@@ -17,6 +17,7 @@ void vsr_recover(struct vsr *v, const char *why)
     v->view = v->log_view = v->base = (struct vsr_view){0, 0};
     v->base_op = 0;
     v->commit = v->sure_inc = 0;
+    vsr_snapshot_drop(v);
     vsr_log_reset(&v->log, 0);
     vsr_enter(v, VSR_RECOVERING);
     dun_log(env->log, DUN_LOG_WARN, "recover group=%u why=\"%s\"", v->group, why);

@@ -193,6 +193,7 @@ static bool take_snapshot(struct vsr *v)
                 v->group, t->peer, dun_err_text(e));
         return false;
     }
+    vsr_snapshot_drop(v); /* ours may be of a history that is given up */
     v->commit = t->snap_op;
     v->sure_inc = 0;
     vsr_log_time(v, store_group_clock(v->env->store, v->group));
@@ -207,6 +208,7 @@ static void empty(struct vsr *v)
 {
     vsr_log_reset(&v->log, 0);
     if (v->commit == 0) return;
+    vsr_snapshot_drop(v); /* of a history that is given up */
     v->commit = 0;
     v->sure_inc = 0;
     store_reset(v->env->store, v->group);
