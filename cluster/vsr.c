@@ -86,6 +86,12 @@ void vsr_standing(const struct vsr *v, struct wire_frame *f)
     f->commit = vsr_sure_commit(v);
 }
 
+/* Who fetches a snapshot over a slow link needs what came after it. */
+static uint64_t log_bytes_max(const struct vsr *v)
+{
+    return v->snap_out.len != 0 ? VSR_SERVING_BYTES_MAX : DUN_LOG_BYTES_MAX;
+}
+
 static void log_trim(struct vsr *v)
 {
     uint64_t first = v->log.first;
@@ -93,7 +99,7 @@ static void log_trim(struct vsr *v)
     uint64_t count = v->log.head + 1 - first;
     /* Room for a full pipeline is kept free, so appending never has to wait. */
     while (first <= v->commit &&
-           (count > DUN_LOG_SLOTS - DUN_INFLIGHT_MAX || bytes > DUN_LOG_BYTES_MAX)) {
+           (count > DUN_LOG_SLOTS - DUN_INFLIGHT_MAX || bytes > log_bytes_max(v))) {
         bytes -= vsr_log_at(&v->log, first)->op->len;
         count--;
         first++;
@@ -145,7 +151,7 @@ dun_err vsr_submit(struct vsr *v, struct dun_blob *op)
         return DUN_E_NOTPRIMARY;
     uint64_t inflight = v->log.head - v->commit;
     if (inflight >= env->max_inflight || vsr_log_full(&v->log)) return DUN_E_OVERLOADED;
-    if (inflight > 0 && v->log.bytes > VSR_INFLIGHT_BYTES_MAX + DUN_LOG_BYTES_MAX)
+    if (inflight > 0 && v->log.bytes > VSR_INFLIGHT_BYTES_MAX + log_bytes_max(v))
         return DUN_E_OVERLOADED;
     vsr_log_stamp(v);
     vsr_log_append(&v->log, v->log_time_ms, dun_blob_ref(op));

@@ -56,6 +56,7 @@ enum {
     VSR_SNAPSHOT_KEEP_MS = 2000,    /* a snapshot nobody asked for lately is let go */
     VSR_INFLIGHT_BYTES_MAX = DUN_LOG_BYTES_MAX,
     VSR_SNAPSHOT_BYTES_MAX = 1 << 30,
+    VSR_SERVING_BYTES_MAX = 4 * DUN_LOG_BYTES_MAX, /* of the log while a snapshot is fetched */
 };
 
 /* What the groups of one node share. Owned by the node. */
