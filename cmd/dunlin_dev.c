@@ -165,16 +165,19 @@ static void build_argv(const struct dev_peer *p, struct dev_argv *a)
         add(a, d->rest[i]);
 }
 
-/* In the child; only calls that are safe after fork. */
+/* In the child, with all signals blocked; only calls that are safe after fork. */
 _Noreturn static void become_peer(char **argv, int log_fd, pid_t parent)
 {
+    static const int changed[] = {SIGINT, SIGTERM, SIGCHLD, SIGPIPE};
     sigset_t none;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(EXIT_SYSTEM); /* it died before prctl */
     (void)setpgid(0, 0);
+    /* Our handlers must not take a SIGTERM that is meant for the peer. */
+    for (size_t i = 0; i < DUN_COUNT(changed); i++)
+        (void)signal(changed[i], SIG_DFL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)signal(SIGPIPE, SIG_DFL);
     int null_fd = open("/dev/null", O_RDONLY);
     if (null_fd >= 0) (void)dup2(null_fd, STDIN_FILENO);
     (void)dup2(log_fd, STDOUT_FILENO);
@@ -191,8 +194,12 @@ static int peer_start(struct dev_peer *p)
         return dunlin_fail(EXIT_SYSTEM, "dev: cannot make a pipe: %s", strerror(errno));
     struct dev_argv a = {.count = 0};
     build_argv(p, &a);
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) become_peer(a.words, fds[1], parent);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
     for (int i = 0; i < a.count; i++)
         dun_free(a.words[i]);
     (void)close(fds[1]);
