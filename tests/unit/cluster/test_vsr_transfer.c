@@ -382,6 +382,41 @@ static void snapshots_served_at_a_time_are_bounded_and_let_go(void **state)
     one_destroy(o);
 }
 
+static void a_snapshot_of_a_history_that_is_given_up_is_not_served_on(void **state)
+{
+    (void)state;
+    struct one *o = one_create(3);
+    struct vsr_view view = long_backup(o, DUN_LOG_SLOTS);
+    ask(o, view, 1, 0, 0);
+    assert_int_equal(one_sent(o, 2, WIRE_SNAPSHOT), 1);
+    vsr_recover(&o->v, "test");
+    assert_int_equal(o->v.snap_out.len, 0);
+    assert_int_equal(o->env.snapshots_serving, 0);
+    one_destroy(o);
+}
+
+static void while_a_snapshot_is_served_the_log_after_it_is_kept(void **state)
+{
+    (void)state;
+    struct one *o = one_create(3);
+    struct vsr_view view = long_backup(o, DUN_LOG_SLOTS);
+    ask(o, view, 1, 0, 0);
+    uint64_t snap_op = o->v.snap_out_op;
+    o->op.len = 0;
+    one_write_op(&o->op, DUN_PAYLOAD_MAX);
+    for (int end = 0; end < 2; end++) {
+        for (uint64_t bytes = 0; bytes <= DUN_LOG_BYTES_MAX; bytes += o->op.len) {
+            one_frame(o, WIRE_PREPARE, VSR_NORMAL, view);
+            one_entries(o, o->v.log.head + 1, 1);
+            assert_int_equal(one_recv(o, 1), DUN_OK);
+        }
+        assert_true(end == 0 ? o->v.log.first <= snap_op + 1 : o->v.log.first > snap_op + 1);
+        assert_true(o->v.log.bytes <= (end == 0 ? VSR_SERVING_BYTES_MAX : DUN_LOG_BYTES_MAX));
+        vsr_snapshot_drop(&o->v); /* nobody asked for long */
+    }
+    one_destroy(o);
+}
+
 static void a_silent_giver_is_asked_again_and_then_left(void **state)
 {
     (void)state;
@@ -419,6 +454,8 @@ int main(void)
         cmocka_unit_test(a_snapshot_that_does_not_restore_is_reported_and_changes_nothing),
         cmocka_unit_test(the_log_is_given_a_packet_at_a_time),
         cmocka_unit_test(a_question_that_does_not_fit_is_answered_with_where_we_stand),
+        cmocka_unit_test(a_snapshot_of_a_history_that_is_given_up_is_not_served_on),
+        cmocka_unit_test(while_a_snapshot_is_served_the_log_after_it_is_kept),
         cmocka_unit_test(snapshots_served_at_a_time_are_bounded_and_let_go),
         cmocka_unit_test(a_silent_giver_is_asked_again_and_then_left),
     };
