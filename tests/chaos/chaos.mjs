@@ -220,6 +220,15 @@ class Run {
 
   async settle() {
     await this.clients.quiet();
+    await this.everyoneHasAll();
+    // One message more in each channel: what would come again or too late has come before it.
+    await Promise.all(CHANNELS.map((channel) => this.endOf(channel)));
+    await this.everyoneHasAll();
+    await this.fresh();
+    this.checker.finish();
+  }
+
+  async everyoneHasAll() {
     try {
       await until('every client has everything', SETTLE_MS, () => {
         const behind = this.checker.behind();
@@ -230,9 +239,21 @@ class Run {
     } catch (error) {
       this.problem(error.message);
     }
-    await sleep(500); // a repeat would come now
-    await this.fresh();
-    this.checker.finish();
+  }
+
+  async endOf(channel) {
+    const id = `end-${channel}`;
+    const body = { channel, data: { id }, idempotency_key: id };
+    try {
+      await until(`the end of ${channel} is published`, SETTLE_MS, async () => {
+        const peer = this.peers.find((one) => one.child !== undefined);
+        const { offset, epoch } = await call(peer, 'publish', body, { headers: API_HEADERS });
+        this.checker.ack(channel, id, offset, epoch);
+        return true;
+      });
+    } catch (error) {
+      this.problem(error.message);
+    }
   }
 
   /** What newcomers at each peer get of the last messages must be what the others saw. */

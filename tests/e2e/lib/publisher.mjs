@@ -36,11 +36,13 @@ export class Publisher {
     return this;
   }
 
-  /** Stops sending and waits for what is under way. */
+  /** Stops sending, waits for what is under way, then ends each channel with one message more: what
+   *  a subscriber still gets again or too late, it has got when that one comes. */
   async stop() {
     this.running = false;
     await this.done;
     while (this.waiting > 0) await sleep(10);
+    await Promise.all(this.channels.map((channel, i) => this.send(channel, `end-${channel}`, i)));
     for (const agent of this.agents) agent.destroy();
     if (this.faults.length > 0)
       throw new Error(`publishing: ${this.faults.slice(0, 5).join('; ')}`);
