@@ -43,7 +43,7 @@ struct worker {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t spin; /* active while there is more to catch up */
-    uv_timer_t tick, drain, arrivals;
+    uv_timer_t tick, drain, arrivals, rest;
     struct session_hub hub;
     struct conn *conns;
     struct inbox_item *submits; /* of this turn; at most DUN_PENDING_MAX */
@@ -342,6 +342,21 @@ static void on_spin(uv_idle_t *spin)
     (void)spin; /* its only work is to keep the loop from sleeping */
 }
 
+static void on_rest(uv_timer_t *t)
+{
+    (void)t; /* likewise: the turn that follows listens again */
+}
+
+/* Held clients go on when an answer comes, or when their rest is over. True: at once, since no
+ * answer will come: their publishes were all refused. */
+static bool wake_held(struct worker *w)
+{
+    uint64_t rest = session_hub_rest_ms(&w->hub);
+    if (rest > 0 && !w->stopping && !uv_is_active((uv_handle_t *)&w->rest))
+        uv_timer_start(&w->rest, on_rest, rest, 0);
+    return rest == 0 && w->hub.held != NULL && w->hub.pending_count == 0;
+}
+
 /* The turn's publishes: done here when the core is idle, else left in its inbox. */
 static void hand_over(struct worker *w)
 {
@@ -371,8 +386,7 @@ static void turn(struct worker *w)
         conn_service(conn_of(s));
     /* A socket became writable just now, or held input went on. */
     if (w->hub.lagging != NULL || w->submit_count > 0) more = true;
-    /* Nobody's answer will come to let them go on: those publishes were refused at once. */
-    if (w->hub.held != NULL && w->hub.pending_count == 0) more = true;
+    if (wake_held(w)) more = true;
     if (more) {
         uv_idle_start(&w->spin, on_spin);
     } else {
@@ -457,6 +471,7 @@ static void end(struct worker *w)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->drain, NULL);
     uv_close((uv_handle_t *)&w->arrivals, NULL);
+    uv_close((uv_handle_t *)&w->rest, NULL);
     inbox_close(&w->inbox);
     for (struct conn *c = w->conns; c != NULL; c = c->next)
         conn_close(c);
@@ -661,6 +676,7 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
     uv_timer_init(&w->uv, &w->tick);
     uv_timer_init(&w->uv, &w->drain);
     uv_timer_init(&w->uv, &w->arrivals);
+    uv_timer_init(&w->uv, &w->rest);
     uv_tcp_init(&w->uv, &w->listener);
     w->prepare.data = w->check.data = w->spin.data = w->tick.data = w->drain.data =
         w->arrivals.data = w->listener.data = w;

@@ -112,10 +112,11 @@ struct session_presence;
 
 /* How many publishes may be in flight; see session_pace.c. */
 struct session_pace {
-    uint32_t window; /* of them, in PACE_ONE */
-    uint32_t edge;   /* below it the window grows quickly */
-    uint32_t wait;   /* smoothed: what commits took of what they may; PACE_ONE is all */
-    bool short_of;   /* somebody could have used more */
+    uint32_t window;      /* of them, in PACE_ONE */
+    uint32_t edge;        /* below it the window grows quickly */
+    uint32_t wait;        /* smoothed: what commits took of what they may; PACE_ONE is all */
+    bool short_of;        /* somebody could have used more */
+    uint64_t released_ms; /* when held ones went on last */
     uint64_t adjusted_ms, cut_ms; /* when the window was; since the former: */
     uint64_t took_ms, allowed_ms; /* what all commits together took, and might have taken */
     uint64_t floor_at_ms;         /* when the present time for floors began */
@@ -223,8 +224,11 @@ bool session_hub_drain(struct session_hub *h, uint32_t max);
 void session_hub_tick(struct session_hub *h);
 /* Lets lagging cursors catch up, a bounded number of messages. true: call again soon. */
 bool session_hub_pump(struct session_hub *h);
-/* Listens again to those who published too much, as far as they may now. Call it after answers. */
+/* Listens again to those who published too much, as far as they may now. Call it after answers, and
+ * when the rest is over. */
 void session_hub_pace(struct session_hub *h);
+/* How long those rest in any case; 0: they wait for answers, or there is nobody. */
+uint64_t session_hub_rest_ms(const struct session_hub *h);
 /* Takes the first session that has output or changed phase; NULL: none. */
 struct session *session_hub_dirty(struct session_hub *h);
 

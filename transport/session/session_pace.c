@@ -8,8 +8,11 @@
  * commit of late of the same group, as in LEDBAT (RFC 6817): peers may be far apart, and those of
  * one group farther than those of another. What is left of the window is shared by dynamic
  * thresholds (Choudhury, Hahne 1998): a client may have a part of it in flight.
+ * Several who are held go on together, with a rest between: what comes in groups costs less, and
+ * in the rest the processors have time for the others.
  * (1) A held session is in hub->held, and its input waits until session_hub_pace(). Something of it
- *     or of others is in flight then, will be answered, and after answers that is called.
+ *     or of others is in flight then, will be answered, and after answers that is called; or they
+ *     rest, and session_hub_rest_ms() says until when.
  * (2) Who has nothing in flight and is not held may publish, whatever the others do. */
 #include "transport/session/session_impl.h"
 
@@ -23,10 +26,11 @@ enum {
     PACE_STEP = PACE_ONE / 8, /* at an adjustment */
     PACE_CUT_MS = 100,        /* between two; what one does is not seen before */
     PACE_CALM_MS = 2000,      /* if the last one is so long ago, there may be much more room */
-    PACE_WAIT_MS = 3,         /* commits may take this long, or */
+    PACE_WAIT_MS = 2,         /* commits may take this long, or */
     PACE_WAIT_FACTOR = 3,     /* so many times the quickest of late */
     PACE_WAIT_MOST = 4,       /* times that; a straggler counts no more */
     PACE_FLOOR_MS = 10000,    /* "of late": the last one or two of these */
+    PACE_REST_MS = 4,
 };
 
 /* ---- how long commits may take ---- */
@@ -165,13 +169,21 @@ bool session_pace_held(const struct session *s)
     return s->held_link != NULL || (uint32_t)session_now_s(s->hub) - s->held_s <= 1;
 }
 
+uint64_t session_hub_rest_ms(const struct session_hub *h)
+{
+    uint64_t since = h->now_ms - h->pace.released_ms;
+    bool several = h->held != NULL && h->held->held_next != NULL;
+    return several && since < PACE_REST_MS ? PACE_REST_MS - since : 0;
+}
+
 void session_hub_pace(struct session_hub *h)
 {
-    if (h->held == NULL) return;
+    if (h->held == NULL || session_hub_rest_ms(h) > 0) return;
     struct session **end = h->held_end; /* who is held again comes behind it */
     while (h->held != NULL && h->pending_count < h->pace.window / PACE_ONE) {
         struct session *s = h->held;
         bool last = end == &s->held_next;
+        h->pace.released_ms = h->now_ms;
         session_pace_release(s);
         session_resume(s);
         if (last) return;

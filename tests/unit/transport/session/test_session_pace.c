@@ -1,7 +1,7 @@
 /* Claims of transport/session/session_pace.c. */
 #include "fixture.h"
 
-enum { PACE_ONE = 256, TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
+enum { PACE_ONE = 256, REST_MS = 4, TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
 
 static void publish(struct fx_client *c, uint32_t id)
 {
@@ -92,6 +92,7 @@ static void many_greedy_ones_share_the_window_and_take_turns(void **state)
     uint32_t sent[GREEDY] = {0};
     for (int round = 0; round < ROUNDS; round++) {
         commit_all(f);
+        fx_time(f, REST_MS);
         session_hub_pace(&f->hub);
         assert_in_range(f->submit_count, window(f) / 2, window(f) + GREEDY);
         for (int i = 0; i < GREEDY; i++)
@@ -104,6 +105,93 @@ static void many_greedy_ones_share_the_window_and_take_turns(void **state)
         fx_client_destroy(c[i]);
     assert_null(f->hub.held);
     assert_ptr_equal(f->hub.held_end, &f->hub.held);
+    fx_destroy(f);
+}
+
+/* @c publishes until it is held; returns how often it could. */
+static uint32_t publish_until_held(struct fx_client *c)
+{
+    uint32_t sent = 0;
+    while (session_wants_read(&c->s) && sent < 1000)
+        publish(c, ++sent + 1);
+    publish(c, sent + 2); /* was on its way already */
+    return sent;
+}
+
+static void several_that_are_held_rest_before_they_go_on(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *a = fx_ws(f, true), *b = fx_ws(f, true), *late = fx_ws(f, true);
+    fx_time(f, 1000);
+    publish_until_held(a);
+    publish_until_held(b);
+    assert_int_equal(session_hub_rest_ms(&f->hub), 0); /* they wait for answers */
+    commit_all(f);
+    session_hub_pace(&f->hub);
+    assert_null(f->hub.held);
+    publish_until_held(a);
+    publish_until_held(b);
+    commit_all(f);
+    fx_time(f, 1);
+    session_hub_pace(&f->hub);
+    assert_ptr_equal(f->hub.held, &a->s);
+    assert_int_equal(f->submit_count, 0);
+    assert_int_equal(session_hub_rest_ms(&f->hub), REST_MS - 1);
+    publish(late, 2); /* the rest is for it */
+    assert_int_equal(f->submit_count, 1);
+    fx_time(f, REST_MS - 1);
+    assert_int_equal(session_hub_rest_ms(&f->hub), 0);
+    session_hub_pace(&f->hub);
+    assert_null(f->hub.held);
+    assert_int_equal(f->submit_count, 3);
+    fx_client_destroy(late);
+    fx_client_destroy(b);
+    fx_client_destroy(a);
+    fx_destroy(f);
+}
+
+static void one_that_is_held_alone_goes_on_at_the_answer(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true);
+    for (int i = 0; i < 3; i++) {
+        publish_until_held(c);
+        assert_ptr_equal(f->hub.held, &c->s);
+        commit_all(f);
+        assert_int_equal(session_hub_rest_ms(&f->hub), 0);
+        session_hub_pace(&f->hub);
+        assert_null(f->hub.held);
+        assert_int_equal(f->submit_count, 1);
+    }
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void a_window_that_is_full_when_the_rest_is_over_costs_no_second_rest(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *a = fx_ws(f, true), *b = fx_ws(f, true), *others[64];
+    uint32_t n = 0;
+    publish_until_held(a);
+    publish_until_held(b);
+    while (f->hub.pending_count < window(f)) {
+        assert_true(n < 64);
+        others[n] = fx_ws(f, true);
+        publish(others[n++], 2);
+    }
+    fx_time(f, REST_MS);
+    session_hub_pace(&f->hub);
+    assert_non_null(f->hub.held);
+    commit_all(f);
+    session_hub_pace(&f->hub);
+    assert_null(f->hub.held);
+    while (n > 0)
+        fx_client_destroy(others[--n]);
+    fx_client_destroy(b);
+    fx_client_destroy(a);
     fx_destroy(f);
 }
 
@@ -283,6 +371,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_that_publishes_too_much_is_read_from_later),
         cmocka_unit_test(many_greedy_ones_share_the_window_and_take_turns),
+        cmocka_unit_test(several_that_are_held_rest_before_they_go_on),
+        cmocka_unit_test(one_that_is_held_alone_goes_on_at_the_answer),
+        cmocka_unit_test(a_window_that_is_full_when_the_rest_is_over_costs_no_second_rest),
         cmocka_unit_test(slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go),
         cmocka_unit_test(what_is_slow_depends_on_how_far_the_peers_are),
         cmocka_unit_test(one_group_may_be_farther_than_another),
