@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { pick, short } from './lib/env.mjs';
-import { call } from './lib/http.mjs';
+import { call, request } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { connected } from './lib/raw.mjs';
 import { until } from './lib/wait.mjs';
@@ -97,6 +97,8 @@ story('without history a client that does not read is closed as slow', async () 
   await publishMany('plain:lag', MANY, LARGE);
   raw.socket._socket.resume();
   const end = await raw.end();
+  const { text } = await request(`${n1.url}/metrics`);
+  assert.match(text, /^dunlin_clients_shed_total [1-9]/m);
   // 1006: it slept through the five seconds that a close frame waits for its reader.
   assert.ok([3008, 1006].includes(end.code), `${end.code} ${end.reason}`);
   const got = raw.pubs('plain:lag').map((pub) => pub.data.n);

@@ -335,6 +335,8 @@ static void count(struct worker *w)
     atomic_store_explicit(&n->publish_errors, h->publish_errors, memory_order_relaxed);
     atomic_store_explicit(&n->delivered, h->delivered, memory_order_relaxed);
     atomic_store_explicit(&n->paced, h->paced, memory_order_relaxed);
+    atomic_store_explicit(&n->unread_bytes, h->unread_bytes, memory_order_relaxed);
+    atomic_store_explicit(&n->shed, h->shed, memory_order_relaxed);
 }
 
 static void on_spin(uv_idle_t *spin)
@@ -625,6 +627,8 @@ static void ops_status(void *ctx, struct session_status *out)
         out->publish_errors += atomic_load_explicit(&n->publish_errors, memory_order_relaxed);
         out->delivered += atomic_load_explicit(&n->delivered, memory_order_relaxed);
         out->paced += atomic_load_explicit(&n->paced, memory_order_relaxed);
+        out->unread_bytes += atomic_load_explicit(&n->unread_bytes, memory_order_relaxed);
+        out->shed += atomic_load_explicit(&n->shed, memory_order_relaxed);
         out->accepted += atomic_load_explicit(&n->accepted, memory_order_relaxed);
     }
 }

@@ -87,7 +87,7 @@ struct session_status {
     struct session_member members[SESSION_MEMBERS_MAX];
     uint32_t member_count;
     uint64_t clients, subscriptions, channels, uptime_s;
-    uint64_t published, publish_errors, delivered, accepted, paced;
+    uint64_t published, publish_errors, delivered, accepted, paced, unread_bytes, shed;
 };
 
 struct session_ops {

@@ -26,6 +26,10 @@ static void write_metrics(const struct session_status *st, struct dun_buf *b)
     metric(b, "delivered_total", "counter", "Messages handed to subscribers.", st->delivered);
     metric(b, "publishers_held_total", "counter",
            "Times a client was read from later for publishing too fast.", st->paced);
+    metric(b, "unread_bytes", "gauge", "Output that clients with full sockets have not read.",
+           st->unread_bytes);
+    metric(b, "clients_shed_total", "counter", "Clients disconnected for leaving too much of it.",
+           st->shed);
     metric(b, "voters", "gauge", "Voters of the cluster.", n->voters);
     metric(b, "voters_heard", "gauge", "Voters heard from lately.", n->voters_heard);
     metric(b, "groups", "gauge", "Replication groups.", n->groups);

@@ -214,6 +214,13 @@ static bool tracked(const struct session_sub *sub)
     return sub->positioned || sub->channel->history;
 }
 
+static void too_slow(struct session *s)
+{
+    if (s->phase != SESSION_OPEN) return;
+    s->hub->shed++;
+    session_close(s, CMD_CLOSE_SLOW);
+}
+
 void session_sub_offer(struct session_sub *sub, const struct store_msg *m,
                        struct dun_blob *blobs[SESSION_ENC_COUNT])
 {
@@ -222,7 +229,7 @@ void session_sub_offer(struct session_sub *sub, const struct store_msg *m,
     struct dun_blob **blob = &blobs[s->proto->encoding];
     if (!tracked(sub)) {
         if (s->blocked && s->out_bytes > session_out_room(s, SESSION_OUT_MAX)) {
-            session_close(s, CMD_CLOSE_SLOW);
+            too_slow(s);
         } else {
             send(sub, m, blob);
         }
@@ -246,7 +253,7 @@ static void lose(struct session_sub *sub, const struct store_position *pos)
     bool moved = pos->epoch != sub->epoch;
     if (!sub->positioned) {
         if (!moved) {
-            session_close(s, CMD_CLOSE_SLOW);
+            too_slow(s);
             return;
         }
         sub->epoch = pos->epoch; /* nothing was promised across epochs */

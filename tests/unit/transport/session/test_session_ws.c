@@ -253,6 +253,7 @@ static void a_slow_client_of_a_channel_without_history_is_closed(void **state)
         fx_publish(f, "bare:a", big);
     assert_true(c->s.out_bytes < SESSION_OUT_MAX + 70000); /* bounded */
     assert_int_equal(c->s.phase, SESSION_FINISHING);
+    assert_int_equal(f->hub.shed, 1);
     fx_has(fx_text(c), "close 3008 slow");
     dun_free(big);
     fx_client_destroy(c);
