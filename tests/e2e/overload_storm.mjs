@@ -14,7 +14,7 @@ story('a publish storm is refused in part, and loses nothing', async () => {
     rate: pick(20, 100),
     seconds: pick(2, 3, 10),
     rounds: pick(1, 2, 3),
-    factor: 300,
+    factor: pick(300, 1000), // the measured capacity is what a disturbed machine gave in seconds
   };
   const { figures, results } = await overload('storm', options, 1_000_000);
   const last = results.at(-1);
