@@ -12,8 +12,8 @@ story('a publish storm is refused in part, and loses nothing', async () => {
   const options = {
     watched: WATCHED,
     rate: pick(20, 100),
-    seconds: pick(2, 3, 10),
-    rounds: pick(1, 2, 3),
+    seconds: pick(2, 3),
+    rounds: pick(1, 2, 10), // short turns, so that calm and load see the same machine
     factor: pick(300, 1000), // the measured capacity is what a disturbed machine gave in seconds
   };
   const { figures, results } = await overload('storm', options, 1_000_000);

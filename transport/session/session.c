@@ -292,7 +292,7 @@ void session_close(struct session *s, enum cmd_close why)
 bool session_wants_read(struct session *s)
 {
     if (s->phase != SESSION_OPEN) return s->phase == SESSION_FINISHING;
-    if (session_out_full(s) || session_pace_holds(s)) return false;
+    if (session_out_full(s) || !session_pace_reads(s)) return false;
     return s->proto->wants_read == NULL || s->proto->wants_read(s);
 }
 

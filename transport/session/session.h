@@ -112,11 +112,13 @@ struct session_presence;
 
 /* How many publishes may be in flight; see session_pace.c. */
 struct session_pace {
-    uint32_t window;      /* of them, in PACE_ONE */
-    uint32_t edge;        /* below it the window grows quickly */
-    uint32_t wait;        /* smoothed: what commits took of what they may; PACE_ONE is all */
-    bool short_of;        /* somebody could have used more */
-    uint64_t released_ms; /* when held ones went on last */
+    uint32_t window;       /* of them, in PACE_ONE */
+    uint32_t edge;         /* below it the window grows quickly */
+    uint32_t wait;         /* smoothed: what commits took of what they may; PACE_ONE is all */
+    bool short_of;         /* somebody could have used more */
+    uint64_t released_ms;  /* when held ones went on last */
+    struct session *going; /* the one that goes on now; NULL: none */
+    uint32_t going_most;   /* may have so many in flight */
     uint64_t adjusted_ms, cut_ms; /* when the window was; since the former: */
     uint64_t took_ms, allowed_ms; /* what all commits together took, and might have taken */
     uint64_t floor_at_ms;         /* when the present time for floors began */
@@ -185,8 +187,9 @@ struct session {
     uint32_t out_bytes, out_count; /* unsent, and in how many pieces */
     uint32_t out_skip;             /* bytes of the first blob that are written */
     uint32_t due_s;
-    uint32_t held_s;  /* until when it was held last */
-    uint32_t pending; /* index + 1 of the first request in flight; 0 = none */
+    uint32_t published_ms; /* when it sent its last publish on */
+    uint32_t held_s;       /* until when it was held last */
+    uint32_t pending;      /* index + 1 of the first request in flight; 0 = none */
     uint16_t sub_count, pending_count;
     uint8_t phase;
     bool is_dirty, is_lagging;

@@ -71,6 +71,8 @@ void session_pace_init(struct session_pace *p);
 void session_pace_committed(struct session_hub *h, uint32_t group, uint32_t took_ms);
 /* true: its input must wait; it is in hub->held now. */
 bool session_pace_holds(struct session *s);
+/* false: do not read from it, for now. */
+bool session_pace_reads(struct session *s);
 void session_pace_release(struct session *s); /* takes it out of hub->held */
 /* Is it held, or was it within the last second? Then what it sent may be unread yet. */
 bool session_pace_held(const struct session *s);

@@ -9,11 +9,16 @@
  * one group farther than those of another. What is left of the window is shared by dynamic
  * thresholds (Choudhury, Hahne 1998): a client may have a part of it in flight.
  * Several who are held go on together, with a rest between: what comes in groups costs less, and
- * in the rest the processors have time for the others.
+ * in the rest the processors have time for the others. A group costs much the same however small it
+ * is, so a window smaller than a burst is made of time: a burst, and a rest so much longer. All
+ * workers' rests end on one clock, so that what they release together travels together.
  * (1) A held session is in hub->held, and its input waits until session_hub_pace(). Something of it
  *     or of others is in flight then, will be answered, and after answers that is called; or they
  *     rest, and session_hub_rest_ms() says until when.
- * (2) Who has nothing in flight and is not held may publish, whatever the others do. */
+ * (2) Who has nothing in flight and is not held may publish, whatever the others do; so may who has
+ *     little in flight and did not publish just now. Only who sends on is held.
+ * (3) Those who are held have equal parts of what is released, so who wants little gets it at once.
+ */
 #include "transport/session/session_impl.h"
 
 enum {
@@ -21,7 +26,10 @@ enum {
     PACE_WINDOW_MIN = 4 * PACE_ONE,
     PACE_WINDOW_START = 32 * PACE_ONE,
     PACE_WINDOW_MAX = DUN_PENDING_MAX * PACE_ONE,
-    PACE_SHARE = 2, /* a client may have this part of what is left */
+    PACE_BURST = 32,       /* publishes released together at the least */
+    PACE_SHARE = 2,        /* a client may have this part of what is left */
+    PACE_MODERATE = 4,     /* in flight of one client, and so long */
+    PACE_MODERATE_MS = 10, /* since its last: never held */
     PACE_ADJUST_MS = 20,
     PACE_STEP = PACE_ONE / 8, /* at an adjustment */
     PACE_CUT_MS = 100,        /* between two; what one does is not seen before */
@@ -30,7 +38,7 @@ enum {
     PACE_WAIT_FACTOR = 3,     /* so many times the quickest of late */
     PACE_WAIT_MOST = 4,       /* times that; a straggler counts no more */
     PACE_FLOOR_MS = 10000,    /* "of late": the last one or two of these */
-    PACE_REST_MS = 4,
+    PACE_REST_MS = 8,
 };
 
 /* ---- how long commits may take ---- */
@@ -126,14 +134,22 @@ void session_pace_committed(struct session_hub *h, uint32_t group, uint32_t took
 
 /* ---- one client ---- */
 
+/* How many may be in flight. */
+static uint32_t room(const struct session_hub *h)
+{
+    uint32_t window = h->pace.window / PACE_ONE;
+    return window < PACE_BURST ? PACE_BURST : window;
+}
+
 /* May it publish once more? */
 static bool has_room(const struct session *s)
 {
     const struct session_hub *h = s->hub;
-    uint32_t window = h->pace.window / PACE_ONE;
+    uint32_t most = room(h), since = (uint32_t)h->now_ms - s->published_ms;
     if (s->pending_count == 0) return true;
-    return h->pending_count < window &&
-           s->pending_count <= (window - h->pending_count) / PACE_SHARE;
+    if (s->pending_count < PACE_MODERATE && since >= PACE_MODERATE_MS) return true;
+    if (s == h->pace.going && s->pending_count >= h->pace.going_most) return false;
+    return h->pending_count < most && s->pending_count <= (most - h->pending_count) / PACE_SHARE;
 }
 
 bool session_pace_holds(struct session *s)
@@ -148,6 +164,11 @@ bool session_pace_holds(struct session *s)
     *h->held_end = s;
     h->held_end = &s->held_next;
     return true;
+}
+
+bool session_pace_reads(struct session *s)
+{
+    return s->pending_count < PACE_MODERATE ? s->held_link == NULL : !session_pace_holds(s);
 }
 
 void session_pace_release(struct session *s)
@@ -169,23 +190,43 @@ bool session_pace_held(const struct session *s)
     return s->held_link != NULL || (uint32_t)session_now_s(s->hub) - s->held_s <= 1;
 }
 
+/* ---- those who are held ---- */
+
+/* From one release to the next, in ms. */
+static uint64_t rest(const struct session_hub *h)
+{
+    const uint32_t burst = PACE_BURST * PACE_ONE;
+    if (h->pace.window < burst) return (uint64_t)PACE_REST_MS * burst / h->pace.window;
+    bool several = h->held != NULL && h->held->held_next != NULL;
+    return several ? PACE_REST_MS : 0;
+}
+
 uint64_t session_hub_rest_ms(const struct session_hub *h)
 {
-    uint64_t since = h->now_ms - h->pace.released_ms;
-    bool several = h->held != NULL && h->held->held_next != NULL;
-    return several && since < PACE_REST_MS ? PACE_REST_MS - since : 0;
+    uint64_t from = h->pace.released_ms / PACE_REST_MS, to = from + rest(h) / PACE_REST_MS;
+    uint64_t end = to * PACE_REST_MS;
+    return h->held != NULL && h->now_ms < end ? end - h->now_ms : 0;
+}
+
+static void go_on(struct session *s, uint32_t more)
+{
+    struct session_pace *p = &s->hub->pace;
+    p->released_ms = s->hub->now_ms;
+    p->going = s;
+    p->going_most = s->pending_count + more;
+    session_pace_release(s);
+    session_resume(s);
+    p->going = NULL;
 }
 
 void session_hub_pace(struct session_hub *h)
 {
     if (h->held == NULL || session_hub_rest_ms(h) > 0) return;
-    struct session **end = h->held_end; /* who is held again comes behind it */
-    while (h->held != NULL && h->pending_count < h->pace.window / PACE_ONE) {
-        struct session *s = h->held;
-        bool last = end == &s->held_next;
-        h->pace.released_ms = h->now_ms;
-        session_pace_release(s);
-        session_resume(s);
-        if (last) return;
+    uint32_t left = 0; /* who is held again comes behind them */
+    for (const struct session *s = h->held; s != NULL; s = s->held_next)
+        left++;
+    for (uint32_t most = room(h); left > 0 && h->held != NULL && h->pending_count < most; left--) {
+        uint32_t part = (most - h->pending_count) / left;
+        go_on(h->held, part > 0 ? part : 1);
     }
 }

@@ -1,7 +1,7 @@
 /* Claims of transport/session/session_pace.c. */
 #include "fixture.h"
 
-enum { PACE_ONE = 256, REST_MS = 4, TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
+enum { PACE_ONE = 256, REST_MS = 8, BURST = 32, TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
 
 static void publish(struct fx_client *c, uint32_t id)
 {
@@ -123,7 +123,7 @@ static void several_that_are_held_rest_before_they_go_on(void **state)
     (void)state;
     struct fx *f = fx_create();
     struct fx_client *a = fx_ws(f, true), *b = fx_ws(f, true), *late = fx_ws(f, true);
-    fx_time(f, 1000);
+    fx_time(f, 1000 * REST_MS - f->now_ms % REST_MS); /* rests end at its multiples */
     publish_until_held(a);
     publish_until_held(b);
     assert_int_equal(session_hub_rest_ms(&f->hub), 0); /* they wait for answers */
@@ -148,6 +148,88 @@ static void several_that_are_held_rest_before_they_go_on(void **state)
     fx_client_destroy(late);
     fx_client_destroy(b);
     fx_client_destroy(a);
+    fx_destroy(f);
+}
+
+static void a_small_window_is_made_of_time(void **state)
+{
+    (void)state;
+    enum { WANT = 100 };
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_ws(f, true), *others[2] = {fx_ws(f, true), fx_ws(f, true)};
+    (void)storm(c, 500, 1);
+    (void)storm(c, 5000, SLOW_MS);
+    assert_int_equal(window(f), 4);
+    for (int i = 0; i < 2; i++)
+        for (uint32_t k = 0; k < WANT; k++)
+            publish(others[i], k + 2);
+    uint64_t from = f->now_ms + 1, rest = 0;
+    for (uint32_t sent = 0; sent < 3 * BURST; fx_time(f, 1)) { /* answers come at once */
+        commit_all(f);
+        session_hub_pace(&f->hub);
+        assert_true(f->submit_count <= BURST);
+        if (f->submit_count >= BURST / 2) rest = session_hub_rest_ms(&f->hub);
+        sent += f->submit_count;
+    }
+    assert_in_range(f->now_ms - from, BURST * REST_MS / 4, 6 * BURST * REST_MS / 4);
+    assert_in_range(rest, BURST * REST_MS / 4 - REST_MS, BURST * REST_MS / 4);
+    for (int i = 0; i < 2; i++)
+        fx_client_destroy(others[i]);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
+static void who_publishes_now_and_then_is_never_held(void **state)
+{
+    (void)state;
+    enum { MODERATE_MS = 10, IN_FLIGHT = 4 };
+    struct fx *f = fx_create();
+    struct fx_client *a = fx_ws(f, true), *b = fx_ws(f, true), *moderate = fx_ws(f, true);
+    publish_until_held(a);
+    publish_until_held(b);
+    for (uint32_t i = 0; i < IN_FLIGHT; i++) { /* none is answered */
+        assert_true(session_wants_read(&moderate->s));
+        publish(moderate, i + 2);
+        assert_int_equal(moderate->s.pending_count, i + 1);
+        fx_time(f, MODERATE_MS);
+    }
+    assert_int_equal(moderate->s.pending_count, IN_FLIGHT);
+    while (f->hub.pending_count < window(f)) { /* and then only if there is room */
+        struct fx_client *other = fx_ws(f, true);
+        publish(other, 2);
+        fx_client_destroy(other); /* its publish is in flight all the same */
+    }
+    assert_false(session_wants_read(&moderate->s));
+    fx_client_destroy(moderate);
+    fx_client_destroy(b);
+    fx_client_destroy(a);
+    fx_destroy(f);
+}
+
+static void what_is_released_is_for_all_in_equal_parts(void **state)
+{
+    (void)state;
+    enum { GREEDY = 4, MORE = 60, FEW = 3 };
+    struct fx *f = fx_create();
+    struct fx_client *c[GREEDY], *few = fx_ws(f, true);
+    for (int i = 0; i < GREEDY; i++) {
+        c[i] = fx_ws(f, true);
+        for (uint32_t k = 0; k < MORE; k++)
+            publish(c[i], k + 2);
+    }
+    for (uint32_t k = 0; k < FEW; k++)
+        publish(few, k + 2);
+    assert_non_null(few->s.held_link); /* as the last */
+    assert_ptr_equal(f->hub.held_end, &few->s.held_next);
+    commit_all(f);
+    fx_time(f, REST_MS);
+    session_hub_pace(&f->hub);
+    assert_null(few->s.held_link); /* it has said all that it wanted to */
+    for (int i = 0; i < GREEDY; i++)
+        assert_in_range(c[i]->s.pending_count, 2, window(f) / GREEDY);
+    fx_client_destroy(few);
+    for (int i = 0; i < GREEDY; i++)
+        fx_client_destroy(c[i]);
     fx_destroy(f);
 }
 
@@ -207,7 +289,8 @@ static void slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go(void **
     assert_int_equal(window(f), 4);
     assert_true(slow < quick / 20);
     assert_true(slow >= 5000 / SLOW_MS); /* never stopped */
-    (void)storm(c, 20000, 1);
+    for (uint32_t ms = 0; ms < 20000 && window(f) <= 8 * start; ms += 100)
+        (void)storm(c, 100, 1);
     assert_true(window(f) > 8 * start);
     fx_client_destroy(c);
     fx_destroy(f);
@@ -372,6 +455,9 @@ int main(void)
         cmocka_unit_test(a_client_that_publishes_too_much_is_read_from_later),
         cmocka_unit_test(many_greedy_ones_share_the_window_and_take_turns),
         cmocka_unit_test(several_that_are_held_rest_before_they_go_on),
+        cmocka_unit_test(a_small_window_is_made_of_time),
+        cmocka_unit_test(who_publishes_now_and_then_is_never_held),
+        cmocka_unit_test(what_is_released_is_for_all_in_equal_parts),
         cmocka_unit_test(one_that_is_held_alone_goes_on_at_the_answer),
         cmocka_unit_test(a_window_that_is_full_when_the_rest_is_over_costs_no_second_rest),
         cmocka_unit_test(slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go),
