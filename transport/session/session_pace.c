@@ -23,10 +23,10 @@
 
 enum {
     PACE_ONE = 256, /* of session_pace.window and .wait */
-    PACE_WINDOW_MIN = 4 * PACE_ONE,
+    PACE_WINDOW_MIN = 8 * PACE_ONE,
     PACE_WINDOW_START = 32 * PACE_ONE,
     PACE_WINDOW_MAX = DUN_PENDING_MAX * PACE_ONE,
-    PACE_BURST = 32,       /* publishes released together at the least */
+    PACE_BURST = 16,       /* publishes released together at the least */
     PACE_SHARE = 2,        /* a client may have this part of what is left */
     PACE_MODERATE = 4,     /* in flight of one client, and so long */
     PACE_MODERATE_MS = 10, /* since its last: never held */
@@ -34,7 +34,7 @@ enum {
     PACE_STEP = PACE_ONE / 8, /* at an adjustment */
     PACE_CUT_MS = 100,        /* between two; what one does is not seen before */
     PACE_CALM_MS = 2000,      /* if the last one is so long ago, there may be much more room */
-    PACE_WAIT_MS = 2,         /* commits may take this long, or */
+    PACE_WAIT_MS = 3,         /* commits may take this long, or */
     PACE_WAIT_FACTOR = 3,     /* so many times the quickest of late */
     PACE_WAIT_MOST = 4,       /* times that; a straggler counts no more */
     PACE_FLOOR_MS = 10000,    /* "of late": the last one or two of these */

@@ -1,7 +1,15 @@
 /* Claims of transport/session/session_pace.c. */
 #include "fixture.h"
 
-enum { PACE_ONE = 256, REST_MS = 8, BURST = 32, TICKS_MAX = 2000, FAR_MS = 60, SLOW_MS = 100 };
+enum {
+    PACE_ONE = 256,
+    REST_MS = 8,
+    BURST = 16,
+    WINDOW_MIN = 8,
+    TICKS_MAX = 2000,
+    FAR_MS = 60,
+    SLOW_MS = 100
+};
 
 static void publish(struct fx_client *c, uint32_t id)
 {
@@ -159,7 +167,7 @@ static void a_small_window_is_made_of_time(void **state)
     struct fx_client *c = fx_ws(f, true), *others[2] = {fx_ws(f, true), fx_ws(f, true)};
     (void)storm(c, 500, 1);
     (void)storm(c, 5000, SLOW_MS);
-    assert_int_equal(window(f), 4);
+    assert_int_equal(window(f), WINDOW_MIN);
     for (int i = 0; i < 2; i++)
         for (uint32_t k = 0; k < WANT; k++)
             publish(others[i], k + 2);
@@ -171,8 +179,9 @@ static void a_small_window_is_made_of_time(void **state)
         if (f->submit_count >= BURST / 2) rest = session_hub_rest_ms(&f->hub);
         sent += f->submit_count;
     }
-    assert_in_range(f->now_ms - from, BURST * REST_MS / 4, 6 * BURST * REST_MS / 4);
-    assert_in_range(rest, BURST * REST_MS / 4 - REST_MS, BURST * REST_MS / 4);
+    const uint64_t whole = BURST * REST_MS / WINDOW_MIN;
+    assert_in_range(f->now_ms - from, whole, 6 * whole);
+    assert_in_range(rest, whole - REST_MS, whole);
     for (int i = 0; i < 2; i++)
         fx_client_destroy(others[i]);
     fx_client_destroy(c);
@@ -286,7 +295,7 @@ static void slow_commits_slow_the_greedy_down_and_quick_ones_let_them_go(void **
     uint32_t quick = storm(c, 2000, 1);
     assert_true(window(f) > 8 * start);
     uint32_t slow = storm(c, 5000, SLOW_MS);
-    assert_int_equal(window(f), 4);
+    assert_int_equal(window(f), WINDOW_MIN);
     assert_true(slow < quick / 20);
     assert_true(slow >= 5000 / SLOW_MS); /* never stopped */
     for (uint32_t ms = 0; ms < 20000 && window(f) <= 8 * start; ms += 100)
