@@ -7,7 +7,7 @@ import { createWriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { dunlin } from '../e2e/lib/env.mjs';
-import { call, eventStream } from '../e2e/lib/http.mjs';
+import { call, caughtUp, eventStream } from '../e2e/lib/http.mjs';
 import { sleep, until } from '../e2e/lib/wait.mjs';
 import { Checker } from './checker.mjs';
 import { Clients } from './clients.mjs';
@@ -44,6 +44,7 @@ class Run {
     this.faults = 0;
     this.faultMs = 0; // from the first fault to the end of the last round
     this.lastHarmed = new Set(); // names
+    this.ends = new Map(); // channel -> the offset of its last message
   }
 
   problem(text) {
@@ -249,6 +250,7 @@ class Run {
         const peer = this.peers.find((one) => one.child !== undefined);
         const { offset, epoch } = await call(peer, 'publish', body, { headers: API_HEADERS });
         this.checker.ack(channel, id, offset, epoch);
+        this.ends.set(channel, offset);
         return true;
       });
     } catch (error) {
@@ -267,6 +269,8 @@ class Run {
   }
 
   async freshAt(peer, channel) {
+    // A peer where nobody listens to the channel may be a moment behind those that were waited for.
+    await caughtUp([peer], channel, this.ends.get(channel) ?? 0, { headers: API_HEADERS });
     const { offset, epoch } = await call(peer, 'history', { channel }, { headers: API_HEADERS });
     const from = Math.max(0, offset - FRESH_MESSAGES);
     const stream = eventStream(`${peer.url}/events/${channel}`, { lastEventId: `${epoch}:${from}` });

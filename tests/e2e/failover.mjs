@@ -5,7 +5,7 @@ import { checkComplete } from './lib/check.mjs';
 import { disconnectAll } from './lib/client.mjs';
 import { back, subscribeAll } from './lib/fleet.mjs';
 import { full, pick, short } from './lib/env.mjs';
-import { call } from './lib/http.mjs';
+import { call, caughtUp } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { Publisher } from './lib/publisher.mjs';
 import { quantile, spread, until } from './lib/wait.mjs';
@@ -88,6 +88,7 @@ story('killed peers lose, repeat and reorder nothing', async () => {
     clients.flatMap(({ records }) => records),
   );
   for (const channel of channels) {
+    await caughtUp(cluster.peers, channel, publisher.logs.get(channel).size);
     for (const peer of cluster.peers) {
       const { offset, epoch } = await call(peer, 'history', { channel });
       assert.equal(offset, publisher.logs.get(channel).size, `${channel} at ${peer.name}`);

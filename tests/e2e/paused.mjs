@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { checkComplete } from './lib/check.mjs';
 import { Record, disconnectAll, sdkClient } from './lib/client.mjs';
 import { full, patience, pick, short } from './lib/env.mjs';
-import { call } from './lib/http.mjs';
+import { call, caughtUp } from './lib/http.mjs';
 import { startCluster, story } from './lib/peers.mjs';
 import { Publisher } from './lib/publisher.mjs';
 import { until } from './lib/wait.mjs';
@@ -71,6 +71,7 @@ story('publishing resumes within 3 s when a primary is paused', async () => {
   );
   checkComplete(publisher, records);
   for (const channel of CHANNELS) {
+    await caughtUp(cluster.peers, channel, publisher.logs.get(channel).size);
     const tops = await Promise.all(cluster.peers.map((p) => call(p, 'history', { channel })));
     for (const top of tops) assert.deepEqual(top, tops[0]);
   }
