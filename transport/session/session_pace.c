@@ -34,7 +34,7 @@ enum {
     PACE_STEP = PACE_ONE / 8, /* at an adjustment */
     PACE_CUT_MS = 100,        /* between two; what one does is not seen before */
     PACE_CALM_MS = 2000,      /* if the last one is so long ago, there may be much more room */
-    PACE_WAIT_MS = 3,         /* commits may take this long, or */
+    PACE_WAIT_MS = 2,         /* commits may take this long, or */
     PACE_WAIT_FACTOR = 3,     /* so many times the quickest of late */
     PACE_WAIT_MOST = 4,       /* times that; a straggler counts no more */
     PACE_FLOOR_MS = 10000,    /* "of late": the last one or two of these */
