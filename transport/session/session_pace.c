@@ -192,7 +192,7 @@ bool session_pace_held(const struct session *s)
 
 /* ---- those who are held ---- */
 
-/* From one release to the next, in ms. */
+/* From one release to the next, in ms; its end is rounded down to a whole PACE_REST_MS. */
 static uint64_t rest(const struct session_hub *h)
 {
     const uint32_t burst = PACE_BURST * PACE_ONE;
@@ -221,11 +221,12 @@ static void go_on(struct session *s, uint32_t more)
 
 void session_hub_pace(struct session_hub *h)
 {
-    if (h->held == NULL || session_hub_rest_ms(h) > 0) return;
+    const uint32_t most = room(h);
+    if (h->held == NULL || h->pending_count >= most || session_hub_rest_ms(h) > 0) return;
     uint32_t left = 0; /* who is held again comes behind them */
     for (const struct session *s = h->held; s != NULL; s = s->held_next)
         left++;
-    for (uint32_t most = room(h); left > 0 && h->held != NULL && h->pending_count < most; left--) {
+    for (; left > 0 && h->held != NULL && h->pending_count < most; left--) {
         uint32_t part = (most - h->pending_count) / left;
         go_on(h->held, part > 0 ? part : 1);
     }
