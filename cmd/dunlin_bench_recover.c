@@ -1,5 +1,5 @@
 /* cmd/dunlin_bench_recover.c: what clients and publishers notice when a peer dies.
- * Subscribers with the full client library spread over the servers. There are several
+ * Subscribers with the full client library begin at the servers in turns. There are several
  * channels, so that the killed peer was the primary of some, each with a publisher that
  * sends one message after the other through HTTP, with idempotency keys. Then one peer is
  * killed with SIGKILL. Measured: the longest time a channel had no acknowledged publish, how
@@ -231,14 +231,42 @@ static bool run_until(struct recover *r, bool (*done)(const struct recover *r), 
     return done(r) && !r->failed;
 }
 
+/* The index of the server that client @i begins with: in turns, so that the peer to be killed has
+ * its share even of few clients. Reserves are nobody's first. */
+static uint32_t first_server(const struct client_servers *s, uint64_t i)
+{
+    uint32_t usable = 0;
+    for (uint32_t k = 0; k < s->count; k++)
+        usable += s->list[k].weight > 0;
+    uint64_t rank = i % usable;
+    for (uint32_t k = 0; k < s->count; k++)
+        if (s->list[k].weight > 0 && rank-- == 0) return k;
+    DUN_UNREACHABLE();
+}
+
+/* @out: the server list of a client that begins with @first and has the others in reserve. */
+static void servers_from(struct dun_buf *out, const struct client_servers *s, uint32_t first)
+{
+    for (uint32_t k = 0; k < s->count; k++) {
+        if (k > 0) dun_buf_byte(out, ',');
+        dun_buf_str(out, s->list[k].url);
+        dun_buf_str(out, k == first ? "=1" : "=0");
+    }
+    dun_buf_byte(out, '\0');
+}
+
 static void start_clients(struct recover *r)
 {
+    struct dun_buf servers = {0};
     for (uint64_t i = 0; i < r->count && !r->failed; i++) {
         struct recover_client *c = &r->clients[i];
         char why[CLIENT_WHY_MAX];
         c->all = r;
         c->feed = &r->feeds[i % RECOVER_FEEDS];
-        const struct client_options o = {.servers = r->s.servers,
+        dun_buf_drop_front(&servers, servers.len);
+        /* the second term: a channel's clients are not all at one server, whatever their number */
+        servers_from(&servers, &r->servers, first_server(&r->servers, i + i / RECOVER_FEEDS));
+        const struct client_options o = {.servers = (const char *)dun_buf_view(&servers).data,
                                          .token = r->s.token,
                                          .connect_ms = 500,
                                          .handlers = {.ctx = c,
@@ -252,6 +280,7 @@ static void start_clients(struct recover *r)
             client_subscribe(c->client, c->feed->channel, NULL, NULL, &c->sub) != DUN_OK)
             fail(r, "the channel name is not allowed");
     }
+    dun_buf_deinit(&servers);
 }
 
 static int run(struct recover *r)
