@@ -2,7 +2,10 @@
  * Why: each worker has its own socket on the same address (SO_REUSEPORT), so
  * the kernel spreads connections. But SO_REUSEPORT would also let a second
  * peer on this host share the port silently, so a socket without it tries the
- * address first. */
+ * address first.
+ * (1) What a client has sent and we have not read is bounded: left to itself the
+ *     kernel would keep megabytes of it for each connection, outside of any budget
+ *     of ours, and a publisher that is held would learn of it too late. */
 #include "transport/loop/loop_impl.h"
 
 #include <errno.h>
@@ -11,6 +14,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { RECEIVE_BUFFER = 64 * 1024 }; /* of a client; the kernel doubles it for its own needs */
 
 static dun_err err_of(int code)
 {
@@ -36,11 +41,12 @@ static dun_err split(const char *spec, char host[DUN_ADDR_MAX + 1], const char *
 
 static int open_one(const struct sockaddr *sa, socklen_t len, bool shared)
 {
-    int one = 1;
+    int one = 1, buffer = RECEIVE_BUFFER;
     int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (shared) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer); /* before listen; inherited */
     if (bind(fd, sa, len) != 0) {
         int code = errno;
         close(fd);

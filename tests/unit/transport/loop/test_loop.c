@@ -271,6 +271,10 @@ static void two_peers_never_share_a_port_even_before_they_start(void **state)
     char why[256], addr[DUN_ADDR_MAX + 1], again[DUN_ADDR_MAX + 1];
     int fds[2], more[2];
     assert_int_equal(loop_listen("127.0.0.1:0", 2, fds, addr, why, sizeof why), DUN_OK);
+    int buffer = 0;
+    socklen_t len = sizeof buffer;
+    assert_int_equal(getsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &buffer, &len), 0);
+    assert_in_range(buffer, 64 * 1024, 2 * 64 * 1024); /* what a client sends unread is bounded */
     assert_int_equal(loop_listen(addr, 2, more, again, why, sizeof why), DUN_E_IN_USE);
     assert_non_null(strstr(why, addr));
     close(fds[0]);
