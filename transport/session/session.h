@@ -191,6 +191,7 @@ struct session {
     uint32_t held_s;       /* until when it was held last */
     uint32_t pending;      /* index + 1 of the first request in flight; 0 = none */
     uint16_t sub_count, pending_count;
+    uint8_t at_once; /* publishes without a pause; see session_pace.c */
     uint8_t phase;
     bool is_dirty, is_lagging;
     bool in_input; /* a protocol works on input; it must not be entered again */

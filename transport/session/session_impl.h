@@ -71,6 +71,7 @@ void session_pace_init(struct session_pace *p);
 void session_pace_committed(struct session_hub *h, uint32_t group, uint32_t took_ms);
 /* true: its input must wait; it is in hub->held now. */
 bool session_pace_holds(struct session *s);
+void session_pace_published(struct session *s); /* it sent one on */
 /* false: do not read from it, for now. */
 bool session_pace_reads(struct session *s);
 void session_pace_release(struct session *s); /* takes it out of hub->held */

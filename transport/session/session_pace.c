@@ -16,20 +16,21 @@
  *     or of others is in flight then, will be answered, and after answers that is called; or they
  *     rest, and session_hub_rest_ms() says until when.
  * (2) Who has nothing in flight and is not held may publish, whatever the others do; so may who has
- *     little in flight and did not publish just now. Only who sends on is held.
- * (3) Those who are held have equal parts of what is released, so who wants little gets it at once.
+ *     little in flight and says only a few at once, as the sparse flows of FQ-CoDel (RFC 8290).
+ * Only who sends on is held, and is one of these again only after having had no more to say. (3)
+ * Those who are held have equal parts of what is released, so who wants little gets it at once.
  */
 #include "transport/session/session_impl.h"
 
 enum {
     PACE_ONE = 256, /* of session_pace.window and .wait */
-    PACE_WINDOW_MIN = 8 * PACE_ONE,
+    PACE_WINDOW_MIN = 4 * PACE_ONE,
     PACE_WINDOW_START = 32 * PACE_ONE,
     PACE_WINDOW_MAX = DUN_PENDING_MAX * PACE_ONE,
-    PACE_BURST = 16,       /* publishes released together at the least */
+    PACE_BURST = 8,        /* publishes released together at the least */
     PACE_SHARE = 2,        /* a client may have this part of what is left */
-    PACE_MODERATE = 4,     /* in flight of one client, and so long */
-    PACE_MODERATE_MS = 10, /* since its last: never held */
+    PACE_MODERATE = 4,     /* of one client, in flight and in one go: never held, */
+    PACE_MODERATE_MS = 10, /* if it said nothing for so long before */
     PACE_ADJUST_MS = 20,
     PACE_STEP = PACE_ONE / 8, /* at an adjustment */
     PACE_CUT_MS = 100,        /* between two; what one does is not seen before */
@@ -38,7 +39,7 @@ enum {
     PACE_WAIT_FACTOR = 3,     /* so many times the quickest of late */
     PACE_WAIT_MOST = 4,       /* times that; a straggler counts no more */
     PACE_FLOOR_MS = 10000,    /* "of late": the last one or two of these */
-    PACE_REST_MS = 8,
+    PACE_REST_MS = 16,
 };
 
 /* ---- how long commits may take ---- */
@@ -141,14 +142,30 @@ static uint32_t room(const struct session_hub *h)
     return window < PACE_BURST ? PACE_BURST : window;
 }
 
+static bool was_silent(const struct session *s)
+{
+    return (uint32_t)s->hub->now_ms - s->published_ms >= PACE_MODERATE_MS;
+}
+
+void session_pace_published(struct session *s)
+{
+    bool going = s == s->hub->pace.going; /* its silence was the rest that it was held for */
+    if (was_silent(s) && !going) s->at_once = 0;
+    if (s->at_once < PACE_MODERATE) s->at_once++;
+    s->published_ms = (uint32_t)s->hub->now_ms;
+}
+
 /* May it publish once more? */
 static bool has_room(const struct session *s)
 {
     const struct session_hub *h = s->hub;
-    uint32_t most = room(h), since = (uint32_t)h->now_ms - s->published_ms;
+    const uint32_t most = room(h);
     if (s->pending_count == 0) return true;
-    if (s->pending_count < PACE_MODERATE && since >= PACE_MODERATE_MS) return true;
-    if (s == h->pace.going && s->pending_count >= h->pace.going_most) return false;
+    if (s == h->pace.going) {
+        if (s->pending_count >= h->pace.going_most) return false;
+    } else if (s->pending_count < PACE_MODERATE) {
+        if (s->at_once < PACE_MODERATE || was_silent(s)) return true;
+    }
     return h->pending_count < most && s->pending_count <= (most - h->pending_count) / PACE_SHARE;
 }
 
@@ -159,6 +176,7 @@ bool session_pace_holds(struct session *s)
     if (has_room(s)) return false;
     h->pace.short_of = true;
     h->paced++;
+    s->at_once = PACE_MODERATE;
     s->held_next = NULL;
     s->held_link = h->held_end;
     *h->held_end = s;

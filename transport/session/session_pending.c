@@ -77,7 +77,7 @@ dun_err session_submit(struct session *s, uint32_t tag, const struct session_pub
     if (s->pending != 0) h->pending[s->pending - 1].prev = index + 1;
     s->pending = index + 1;
     s->pending_count++;
-    s->published_ms = (uint32_t)h->now_ms;
+    session_pace_published(s);
     return DUN_OK;
 }
 

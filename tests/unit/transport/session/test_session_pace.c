@@ -3,9 +3,10 @@
 
 enum {
     PACE_ONE = 256,
-    REST_MS = 8,
-    BURST = 16,
-    WINDOW_MIN = 8,
+    REST_MS = 16,
+    BURST = 8,
+    MODERATE = 4, /* publishes at once that are never held */
+    WINDOW_MIN = 4,
     TICKS_MAX = 2000,
     FAR_MS = 60,
     SLOW_MS = 100
@@ -92,7 +93,7 @@ static void many_greedy_ones_share_the_window_and_take_turns(void **state)
         assert_false(session_wants_read(&c[i]->s));
     }
     assert_in_range(first, 2, window(f) / 2);
-    assert_in_range(f->submit_count, window(f) / 2, window(f) + GREEDY);
+    assert_in_range(f->submit_count, window(f) / 2, window(f) + GREEDY * MODERATE);
     late = fx_ws(f, true); /* whoever publishes now and then need not wait for them */
     uint32_t before = f->submit_count;
     publish(late, 2);
@@ -191,18 +192,18 @@ static void a_small_window_is_made_of_time(void **state)
 static void who_publishes_now_and_then_is_never_held(void **state)
 {
     (void)state;
-    enum { MODERATE_MS = 10, IN_FLIGHT = 4 };
+    enum { MODERATE_MS = 10 };
     struct fx *f = fx_create();
     struct fx_client *a = fx_ws(f, true), *b = fx_ws(f, true), *moderate = fx_ws(f, true);
     publish_until_held(a);
     publish_until_held(b);
-    for (uint32_t i = 0; i < IN_FLIGHT; i++) { /* none is answered */
+    for (uint32_t i = 0; i < MODERATE; i++) { /* none is answered */
         assert_true(session_wants_read(&moderate->s));
         publish(moderate, i + 2);
         assert_int_equal(moderate->s.pending_count, i + 1);
         fx_time(f, MODERATE_MS);
     }
-    assert_int_equal(moderate->s.pending_count, IN_FLIGHT);
+    assert_int_equal(moderate->s.pending_count, MODERATE);
     while (f->hub.pending_count < window(f)) { /* and then only if there is room */
         struct fx_client *other = fx_ws(f, true);
         publish(other, 2);
@@ -215,10 +216,59 @@ static void who_publishes_now_and_then_is_never_held(void **state)
     fx_destroy(f);
 }
 
+static void a_few_at_once_are_moderate_too(void **state)
+{
+    (void)state;
+    enum { EVERY_MS = 40 };
+    struct fx *f = fx_create();
+    struct fx_client *a = fx_ws(f, true), *b = fx_ws(f, true), *few = fx_ws(f, true);
+    for (uint32_t id = 2; id < 100;) {
+        publish_until_held(a);
+        publish_until_held(b);
+        assert_true(f->hub.pending_count >= BURST / 2);
+        for (uint32_t i = 0; i < MODERATE; i++) {
+            assert_true(session_wants_read(&few->s));
+            publish(few, id++);
+            assert_int_equal(few->s.pending_count, i + 1);
+        }
+        commit_all(f);
+        fx_time(f, EVERY_MS);
+        session_hub_pace(&f->hub);
+    }
+    fx_client_destroy(few);
+    fx_client_destroy(b);
+    fx_client_destroy(a);
+    fx_destroy(f);
+}
+
+static void the_rest_of_a_greedy_one_is_no_pause(void **state)
+{
+    (void)state;
+    enum { GREEDY = 2 * BURST, REST = 2 * REST_MS, ROUNDS = 10 };
+    struct fx *f = fx_create();
+    struct fx_client *c[GREEDY];
+    for (uint32_t i = 0; i < GREEDY; i++) {
+        c[i] = fx_ws(f, true);
+        publish_until_held(c[i]);
+    }
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        commit_all(f);
+        f->hub.pace.window = WINDOW_MIN * PACE_ONE;
+        fx_time(f, REST); /* longer than what makes others moderate again */
+        session_hub_pace(&f->hub);
+        for (uint32_t i = 0; i < GREEDY; i++)
+            if (session_wants_read(&c[i]->s)) publish_until_held(c[i]);
+        assert_int_equal(f->hub.pending_count, BURST);
+    }
+    for (uint32_t i = 0; i < GREEDY; i++)
+        fx_client_destroy(c[i]);
+    fx_destroy(f);
+}
+
 static void what_is_released_is_for_all_in_equal_parts(void **state)
 {
     (void)state;
-    enum { GREEDY = 4, MORE = 60, FEW = 3 };
+    enum { GREEDY = 4, MORE = 60, FEW = MODERATE + 2 };
     struct fx *f = fx_create();
     struct fx_client *c[GREEDY], *few = fx_ws(f, true);
     for (int i = 0; i < GREEDY; i++) {
@@ -466,6 +516,8 @@ int main(void)
         cmocka_unit_test(several_that_are_held_rest_before_they_go_on),
         cmocka_unit_test(a_small_window_is_made_of_time),
         cmocka_unit_test(who_publishes_now_and_then_is_never_held),
+        cmocka_unit_test(a_few_at_once_are_moderate_too),
+        cmocka_unit_test(the_rest_of_a_greedy_one_is_no_pause),
         cmocka_unit_test(what_is_released_is_for_all_in_equal_parts),
         cmocka_unit_test(one_that_is_held_alone_goes_on_at_the_answer),
         cmocka_unit_test(a_window_that_is_full_when_the_rest_is_over_costs_no_second_rest),
