@@ -2,11 +2,13 @@
  * Moderate clients listen to a publisher with a steady rate, all watched by this process; the load
  * comes from a child (dunlin_bench_overload_load.c). Their latency, from the publisher's clock to
  * the reader's, is measured in turns without and with the load, so that both see the same machine,
- * and the memory of the servers is sampled all the while. */
+ * and the memory of the servers is sampled all the while. How busy the processors were, and what
+ * share of them a hypervisor took, is told with each. */
 #include "cmd/dunlin_bench_overload.h"
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "cmd/dunlin_bench_awake.h"
 #include "cmd/dunlin_bench_pool.h"
 #include "transport/codec/json.h"
 
@@ -30,9 +32,15 @@ enum {
 
 enum watch_phase { WATCH_NONE, WATCH_CALM, WATCH_LOADED, WATCH_AFTER, WATCH_PHASES };
 
+/* Clock ticks of all processors; /proc/stat has them. */
+struct processors {
+    uint64_t all, idle, stolen; /* stolen: by the hypervisor */
+};
+
 struct samples {
     double *ms;
     size_t count, cap;
+    struct processors spent; /* in this phase */
 };
 
 struct watch {
@@ -44,8 +52,10 @@ struct watch {
     uv_poll_t poll;
     int fd;
     pid_t child;
+    struct bench_awake awake;
     enum watch_phase phase;
     struct samples got[WATCH_PHASES];
+    struct processors begun; /* when the phase began */
     uint64_t begun_ns, sent, acked, memory_ms;
     struct crowd_codes errors;
     uint64_t pids[WATCH_PIDS_MAX];
@@ -80,6 +90,34 @@ static void sample_memory(struct watch *w)
         if (bytes > w->rss_last) w->rss_last = bytes;
     }
     if (w->rss_last > w->rss_peak) w->rss_peak = w->rss_last;
+}
+
+/* ---- phases ---- */
+
+/* Since the machine's start; 0 where the system does not say. */
+static struct processors processors_now(void)
+{
+    uint64_t t[8] = {0}; /* user, nice, system, idle, iowait, irq, softirq, steal */
+    struct processors p = {0};
+    FILE *f = fopen("/proc/stat", "re");
+    if (f == NULL) return p;
+    (void)!fscanf(f, "cpu");
+    for (size_t i = 0; i < DUN_COUNT(t); i++)
+        if (fscanf(f, "%" SCNu64, &t[i]) == 1) p.all += t[i];
+    (void)fclose(f);
+    p.idle = t[3] + t[4];
+    p.stolen = t[7];
+    return p;
+}
+
+static void set_phase(struct watch *w, enum watch_phase phase)
+{
+    struct processors now = processors_now(), *spent = &w->got[w->phase].spent;
+    spent->all += now.all - w->begun.all;
+    spent->idle += now.idle - w->begun.idle;
+    spent->stolen += now.stolen - w->begun.stolen;
+    w->begun = now;
+    w->phase = phase;
 }
 
 /* ---- the watched ---- */
@@ -203,9 +241,9 @@ static bool has_answer(const struct watch *w)
 
 static void pass(struct watch *w, enum watch_phase phase, uint64_t ms)
 {
-    w->phase = phase;
+    set_phase(w, phase);
     (void)run_until(w, never, ms);
-    w->phase = WATCH_NONE;
+    set_phase(w, WATCH_NONE);
 }
 
 /* One command to the load, measured as @phase while it lasts. false: it went wrong. */
@@ -217,9 +255,9 @@ static bool command(struct watch *w, enum watch_phase phase, const char *name, u
     w->answered = false;
     w->line_len = 0;
     if (write(w->fd, text, (size_t)n) != n) return false;
-    w->phase = phase;
+    set_phase(w, phase);
     bool ok = run_until(w, has_answer, WATCH_ANSWER_MS);
-    w->phase = WATCH_NONE;
+    set_phase(w, WATCH_NONE);
     if (!ok) (void)snprintf(w->line, sizeof w->line, "{\"error\":\"no answer from the load\"}");
     dun_buf_printf(&w->report, "%s{\"command\":\"%s\",\"rss_mib\":%.1f,\"result\":%s}",
                    w->report.len == 0 ? "" : ",", name, (double)w->rss_last / (1 << 20), w->line);
@@ -256,9 +294,11 @@ static bool run_storm(struct watch *w)
     if (!command(w, WATCH_NONE, "open", 0) || !command(w, WATCH_NONE, "capacity", 0)) return false;
     uint64_t rate = number(w, "capacity_per_s") * w->o->factor / 100;
     for (uint64_t i = 0; i < w->o->rounds; i++) {
-        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
-        pass(w, WATCH_CALM, w->o->seconds * 1000);
+        uint64_t begun_ms = crowd_now_ns() / 1000000;
         if (!command(w, WATCH_LOADED, "storm", rate)) return false;
+        uint64_t took_ms = crowd_now_ns() / 1000000 - begun_ms; /* the answers come late */
+        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+        pass(w, WATCH_CALM, took_ms);
     }
     return true;
 }
@@ -293,6 +333,11 @@ static double at(const struct samples *s, unsigned q)
     return s->count == 0 ? 0 : bench_quantile(s->ms, s->count, q);
 }
 
+static double percent(uint64_t part, uint64_t all)
+{
+    return all == 0 ? 0 : 100 * (double)part / (double)all;
+}
+
 static void report(struct watch *w, bool ok)
 {
     static const char *const names[] = {"", "calm", "loaded", "after"};
@@ -307,9 +352,13 @@ static void report(struct watch *w, bool ok)
     double ratio = at(calm, 99) > 0 ? at(loaded, 99) / at(calm, 99) : 0;
     const double mib = 1 << 20;
     if (!o->server.json) {
-        for (int p = WATCH_CALM; p < WATCH_PHASES; p++)
-            printf("%-7s p50 %.2f ms, p99 %.2f ms, %zu deliveries\n", names[p], at(&w->got[p], 50),
-                   at(&w->got[p], 99), w->got[p].count);
+        for (int p = WATCH_CALM; p < WATCH_PHASES; p++) {
+            const struct samples *g = &w->got[p];
+            printf("%-7s p50 %.2f ms, p99 %.2f ms, %zu deliveries; processors %.0f %% idle, "
+                   "%.0f %% taken by the hypervisor\n",
+                   names[p], at(g, 50), at(g, 99), g->count, percent(g->spent.idle, g->spent.all),
+                   percent(g->spent.stolen, g->spent.all));
+        }
         printf("ratio of p99, loaded to calm: %.2f\n"
                "memory of the largest server: %.1f MiB before, %.1f MiB at most, %.1f MiB now\n"
                "watched clients: %" PRIu64 " published, errors %s, %" PRIu64 " wrong\n%s\n",
@@ -318,9 +367,13 @@ static void report(struct watch *w, bool ok)
                (const char *)w->report.data);
     } else {
         printf("{\"ok\":%s", ok ? "true" : "false");
-        for (int p = WATCH_CALM; p < WATCH_PHASES; p++)
-            printf(",\"%s_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"n\":%zu}", names[p], at(&w->got[p], 50),
-                   at(&w->got[p], 99), w->got[p].count);
+        for (int p = WATCH_CALM; p < WATCH_PHASES; p++) {
+            const struct samples *g = &w->got[p];
+            printf(",\"%s_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"n\":%zu,\"idle_percent\":%.1f,"
+                   "\"stolen_percent\":%.1f}",
+                   names[p], at(g, 50), at(g, 99), g->count, percent(g->spent.idle, g->spent.all),
+                   percent(g->spent.stolen, g->spent.all));
+        }
         printf(",\"ratio\":%.3f,\"rss_mib\":{\"before\":%.1f,\"peak\":%.1f,\"now\":%.1f}"
                ",\"published\":%" PRIu64 ",\"unanswered\":%" PRIu64
                ",\"errors\":%s,\"wrong\":%" PRIu64 ",\"error\":\"%s\",\"load\":[%s]}\n",
@@ -426,6 +479,8 @@ static int run(struct watch *w)
 {
     bool ok = false;
     int status;
+    if (w->o->awake)
+        bench_awake_start(&w->awake); /* first: it must not inherit the load's socket */
     if (!start_child(w)) return dunlin_fail(EXIT_SYSTEM, "bench overload: cannot fork");
     start_loop(w);
     if (start_watch(w)) {
@@ -437,6 +492,7 @@ static int run(struct watch *w)
                              w->fast.error[0] != '\0' ? w->fast.error : "is the server ready?");
     }
     stop(w);
+    bench_awake_stop(&w->awake);
     return status;
 }
 
@@ -498,6 +554,10 @@ int dunlin_bench_overload(int argc, char **argv)
          10000},
         {"idle", OPT_FLAG, NULL, "the load takes no processor time from the servers", &o.idle, 0,
          0},
+        {"awake", OPT_FLAG, NULL,
+         "the processors never sleep: on a virtual machine it is the "
+         "hypervisor that is measured else",
+         &o.awake, 0, 0},
     };
     const struct dunlin_args args = {
         .usage = "bench overload slow|storm|crowd|reconnect [OPTION]...",

@@ -25,8 +25,8 @@ enum {
     LOAD_LISTENERS = 8, /* of the storm's channels */
     LOAD_CONNECTING_MAX = 128,
     LOAD_TICK_MS = 2,
-    LOAD_COMMAND_MS = 60 * 1000,
-    LOAD_ANSWER_MS = 30 * 1000,        /* after a storm, until all have their answer */
+    LOAD_COMMAND_MS = 100 * 1000,
+    LOAD_ANSWER_MS = 60 * 1000,        /* after a storm, until all have their answer */
     LOAD_BATCH_MAX = 4096,             /* messages at one tick */
     LOAD_PUBLISHER_BUFFER = 64 * 1024, /* what the server does not read shows soon as well */
     LOAD_STOPPED_BUFFER = 32 * 1024,   /* so that the server notices a stopped reader soon */

@@ -23,18 +23,19 @@ export const config = (history) =>
 export async function overload(kind, options, history) {
   const cluster = await startCluster({ config: config(history) });
   const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  if (full) words.push('--idle');
+  if (full) words.push('--idle', '--awake');
   words.push('--server', cluster.peers.map((peer) => peer.url).join(','));
   words.push('--pid', cluster.peers.map((peer) => peer.process.pid).join(','), '--json');
   const tool = run(dunlin, ['bench', 'overload', kind, ...words]);
-  await within('the bench ends', 200_000, tool.exited);
+  await within('the bench ends', full ? 500_000 : 200_000, tool.exited);
   assert.equal(tool.stderr, '');
   const figures = JSON.parse(tool.stdout);
   assert.equal(figures.ok, true, tool.stdout);
   return { cluster, figures, results: figures.load.map(({ result }) => result) };
 }
 
-const times = ({ p50, p99, n }) => `p50=${p50.toFixed(1)} p99=${p99.toFixed(1)} n=${n}`;
+const times = ({ p50, p99, n, stolen_percent: stolen }) =>
+  `p50=${p50.toFixed(1)} p99=${p99.toFixed(1)} n=${n} (${stolen} % stolen)`;
 
 export function print(figures, connections) {
   const { before, peak, now } = figures.rss_mib;
