@@ -17,8 +17,8 @@
  *     rest, and session_hub_rest_ms() says until when.
  * (2) Who has nothing in flight and is not held may publish, whatever the others do; so may who has
  *     little in flight and says only a few at once, as the sparse flows of FQ-CoDel (RFC 8290).
- * Only who sends on is held, and is one of these again only after having had no more to say. (3)
- * Those who are held have equal parts of what is released, so who wants little gets it at once.
+ *     Only who sends on is held, and is moderate again only after having had no more to say.
+ * (3) Those who are held have equal parts of what is released, so who wants little gets it at once.
  */
 #include "transport/session/session_impl.h"
 
