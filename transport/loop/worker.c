@@ -6,13 +6,16 @@
  * (2) A connection with a write under way is blocked: its cursors wait.
  * (3) The read buffer is the worker's; a connection owns none.
  * (4) However many events the loop has at once (thousands of clients that come
- *     back), commits and output wait for TURN_MS of them at most.
- * (5) Who connects is taken in groups. Between two groups the worker must have
- *     spent ARRIVALS_SHARE - 1 times as long on nothing as on its work, but no
- *     group waits longer than ARRIVALS_WAIT_MS. So a crowd is let in as fast as
- *     there is time left over, and does not slow down those inside. */
+ *     back), commits and output wait for TURN_MS of them at most, and other
+ *     threads for GIVE_WAY_US of our work.
+ * (5) A crowd does not slow down those inside: who connects is taken a slice at
+ *     a time (slice.h), and so are the first ARRIVAL_READS of each, in the order
+ *     in which they came, those first who are further. So is the catching up of
+ *     lagging cursors. */
 #include "transport/loop/loop_impl.h"
+#include "transport/loop/slice.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -23,9 +26,17 @@ enum {
     SUBMITS_START = 64,
     LISTEN_BACKLOG = 4096,
     TURN_MS = 1, /* of events, then what arrived meanwhile has its turn */
-    ARRIVALS_GROUP = 16,
-    ARRIVALS_SHARE = 4,
-    ARRIVALS_WAIT_MS = 50,
+    /* Slices, see slice.h. Small ones, as those of several workers may follow one another. */
+    ARRIVALS_STEPS = 8,
+    ARRIVALS_LEAST_US = 1000,
+    ARRIVALS_SHARE = 8,
+    ARRIVALS_WAIT_MS = 4,
+    ARRIVAL_READS = 3, /* of a WebSocket: the handshake, connect, subscribe */
+    CATCH_UP_SHARE = 4,
+    CATCH_UP_WAIT_MS = 4,
+    CATCH_UP_PATIENCE_MS = 5000, /* then without rest: else they might never catch up */
+    GIVE_WAY_US = 300,
+    GIVE_WAY_WEIGHT = 16,
     TICK_MS = 1000,
     DRAIN_STEP_MS = 50, /* clients are spread over DRAIN_STEPS of these */
     DRAIN_STEPS = 20
@@ -42,19 +53,21 @@ struct worker {
     uv_tcp_t listener;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t spin; /* active while there is more to catch up */
-    uv_timer_t tick, drain, arrivals, rest;
+    uv_idle_t spin;              /* active while there is more to do at once */
+    uv_timer_t tick, drain, nap; /* nap: ends when what had to wait may go on */
     struct session_hub hub;
     struct conn *conns;
+    struct conn *arrivals, **arrivals_end; /* they may read when it is their turn */
+    struct slice arriving, catching_up;
     struct inbox_item *submits; /* of this turn; at most DUN_PENDING_MAX */
     uint32_t submit_count, submit_cap;
     uint32_t drain_each;
     uint64_t refused_log_ms;
     uint64_t turn_ns;          /* the end of the last turn */
-    uint64_t woke_ns, busy_ns; /* the loop's last waking; its work since the last group */
-    uint64_t group_ns;         /* when the last group of arrivals began */
-    uint32_t group_count;      /* taken of it */
-    bool group_waits;          /* libuv holds an arrival until we take it */
+    uint64_t woke_ns;          /* the loop's last waking */
+    uint64_t lagging_since_ms; /* 0: no cursor lags */
+    uint64_t ran_ns;           /* since when it has not given way to other threads */
+    bool door_waits;           /* libuv holds who connected until we take it */
     bool draining, stopping, drained, listening;
     uint8_t read[READ_BUFFER];
 };
@@ -64,8 +77,11 @@ struct conn {
     struct session session;
     struct worker *worker;
     struct conn *next, **link;
-    uv_write_t *write; /* under way; NULL = none */
+    struct conn *arrivals_next, **arrivals_link; /* NULL: it does not wait there */
+    uv_write_t *write;                           /* under way; NULL = none */
     uint32_t write_bytes;
+    uint8_t reads; /* ARRIVAL_READS: it is inside */
+    bool called;   /* it is its turn to read */
     bool reading, closing, shut;
 };
 
@@ -80,6 +96,34 @@ static void set_time(struct worker *w)
 }
 
 /* ---- connections ---- */
+
+/* Ends its waiting for a turn to read. */
+static void arrival_leave(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (c->arrivals_link == NULL) return;
+    *c->arrivals_link = c->arrivals_next;
+    if (c->arrivals_next != NULL) c->arrivals_next->arrivals_link = c->arrivals_link;
+    if (w->arrivals_end == &c->arrivals_next) w->arrivals_end = c->arrivals_link;
+    c->arrivals_link = NULL;
+}
+
+static void arrival_wait(struct conn *c)
+{
+    struct worker *w = c->worker;
+    c->arrivals_next = NULL;
+    c->arrivals_link = w->arrivals_end;
+    *w->arrivals_end = c;
+    w->arrivals_end = &c->arrivals_next;
+}
+
+/* Whether it may read now. One that arrives takes a step, if none is before it. */
+static bool may_read(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (c->reads == ARRIVAL_READS || c->called) return true;
+    return w->arrivals == NULL && slice_step(&w->arriving, uv_hrtime());
+}
 
 static void on_closed(uv_handle_t *h)
 {
@@ -97,6 +141,7 @@ static void conn_close(struct conn *c)
 {
     if (c->closing) return;
     c->closing = true;
+    arrival_leave(c);
     uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
@@ -104,7 +149,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
     struct conn *c = h->data;
     (void)suggested;
-    *buf = uv_buf_init((char *)c->worker->read, READ_BUFFER);
+    *buf = uv_buf_init((char *)c->worker->read, may_read(c) ? READ_BUFFER : 0);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -112,7 +157,7 @@ static void event_done(struct worker *w);
 
 static void update_read(struct conn *c)
 {
-    bool want = !c->closing && session_wants_read(&c->session);
+    bool want = !c->closing && c->arrivals_link == NULL && session_wants_read(&c->session);
     if (want == c->reading) return;
     c->reading = want;
     if (want) {
@@ -126,10 +171,17 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *c = stream->data;
     if (n == 0) return;
+    if (n == UV_ENOBUFS) { /* on_alloc gave none */
+        arrival_wait(c);
+        update_read(c);
+        return;
+    }
     if (n < 0) {
         conn_close(c);
         return;
     }
+    c->called = false;
+    if (c->reads < ARRIVAL_READS) c->reads++;
     set_time(c->worker);
     session_receive(&c->session, (uint8_t *)buf->base, (size_t)n);
     update_read(c);
@@ -252,7 +304,6 @@ static void on_refused_closed(uv_handle_t *h)
 
 static void take_arrival(struct worker *w, uv_stream_t *listener)
 {
-    w->group_count++;
     bool surplus = w->conn_count >= w->conn_max;
     if (surplus) refuse_log(w, "too many connections; raise the limit on open files");
     if (w->conn_count >= w->conn_max + WORKER_SURPLUS_MAX) {
@@ -285,41 +336,30 @@ static void take_arrival(struct worker *w, uv_stream_t *listener)
     event_done(w);
 }
 
-/* May another one come in? Begins a new group if it is time. */
-static bool arrivals_open(struct worker *w)
-{
-    uint64_t now = uv_hrtime(), wait = (uint64_t)ARRIVALS_WAIT_MS * 1000000;
-    if (w->busy_ns * ARRIVALS_SHARE < wait) wait = w->busy_ns * ARRIVALS_SHARE;
-    if (now - w->group_ns >= wait) {
-        w->group_ns = now;
-        w->group_count = 0;
-        w->busy_ns = 0;
-    }
-    return w->group_count < ARRIVALS_GROUP;
-}
-
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct worker *w = listener->data;
     if (status != 0) {
         refuse_log(w, uv_strerror(status));
-    } else if (arrivals_open(w)) {
+    } else if (w->arrivals == NULL && slice_step(&w->arriving, uv_hrtime())) {
         take_arrival(w, listener);
     } else {
-        w->group_waits = true; /* libuv listens no further before this one is taken */
+        w->door_waits = true; /* libuv listens no further before this one is taken */
     }
 }
 
-static void on_arrivals(uv_timer_t *t)
+/* Those who wait: first to read, then to come in. */
+static void admit(struct worker *w)
 {
-    struct worker *w = t->data;
-    if (!w->group_waits || !w->listening) return;
-    if (arrivals_open(w)) {
-        w->group_waits = false;
-        take_arrival(w, (uv_stream_t *)&w->listener);
-    } else {
-        uv_timer_start(t, on_arrivals, 1, 0);
+    while (w->arrivals != NULL && slice_step(&w->arriving, uv_hrtime())) {
+        struct conn *c = w->arrivals;
+        arrival_leave(c);
+        c->called = true;
+        update_read(c);
     }
+    if (w->arrivals != NULL || !w->door_waits || !slice_step(&w->arriving, uv_hrtime())) return;
+    w->door_waits = false;
+    take_arrival(w, (uv_stream_t *)&w->listener);
 }
 
 /* ---- a turn ---- */
@@ -344,9 +384,17 @@ static void on_spin(uv_idle_t *spin)
     (void)spin; /* its only work is to keep the loop from sleeping */
 }
 
-static void on_rest(uv_timer_t *t)
+static void on_nap(uv_timer_t *t)
 {
-    (void)t; /* likewise: the turn that follows listens again */
+    (void)t; /* likewise: the turn that follows goes on with what waits */
+}
+
+/* A turn in @ms at the latest. */
+static void nap(struct worker *w, uint64_t ms)
+{
+    uint64_t due = uv_timer_get_due_in(&w->nap);
+    if (uv_is_active((uv_handle_t *)&w->nap) && due <= ms) return;
+    uv_timer_start(&w->nap, on_nap, ms, 0);
 }
 
 /* Held clients go on when an answer comes, or when their rest is over. True: at once, since no
@@ -354,8 +402,7 @@ static void on_rest(uv_timer_t *t)
 static bool wake_held(struct worker *w)
 {
     uint64_t rest = session_hub_rest_ms(&w->hub);
-    if (rest > 0 && !w->stopping && !uv_is_active((uv_handle_t *)&w->rest))
-        uv_timer_start(&w->rest, on_rest, rest, 0);
+    if (rest > 0 && !w->stopping) nap(w, rest);
     return rest == 0 && w->hub.held != NULL && w->hub.pending_count == 0;
 }
 
@@ -378,18 +425,21 @@ static void hand_over(struct worker *w)
     dun_free(items);
 }
 
+/* Cursors have lagged for so long that they come first now. */
+static bool in_arrears(const struct worker *w)
+{
+    return w->lagging_since_ms != 0 && w->hub.now_ms - w->lagging_since_ms > CATCH_UP_PATIENCE_MS;
+}
+
 static void turn(struct worker *w)
 {
     set_time(w);
     session_hub_pace(&w->hub);
     hand_over(w);
-    bool more = session_hub_pump(&w->hub);
     for (struct session *s; (s = session_hub_dirty(&w->hub)) != NULL;)
         conn_service(conn_of(s));
-    /* A socket became writable just now, or held input went on. */
-    if (w->hub.lagging != NULL || w->submit_count > 0) more = true;
-    if (wake_held(w)) more = true;
-    if (more) {
+    /* Held input went on, or will. */
+    if (wake_held(w) || w->submit_count > 0 || in_arrears(w)) {
         uv_idle_start(&w->spin, on_spin);
     } else {
         uv_idle_stop(&w->spin);
@@ -398,19 +448,47 @@ static void turn(struct worker *w)
     w->turn_ns = uv_hrtime();
 }
 
+/* Threads that sleep most of the time (the core, links, other peers of this host) need the
+ * processor for moments only, and would wait for it until our share is used up. How long they take
+ * says how short processors are: then a crowd must wait for longer. */
+static void give_way(struct worker *w)
+{
+    uint64_t now = uv_hrtime();
+    if (now - w->ran_ns < (uint64_t)GIVE_WAY_US * 1000) return;
+    sched_yield();
+    w->ran_ns = uv_hrtime();
+    slice_worked(&w->arriving, GIVE_WAY_WEIGHT * (w->ran_ns - now));
+    slice_worked(&w->catching_up, GIVE_WAY_WEIGHT * (w->ran_ns - now));
+}
+
+static void catch_up(struct worker *w)
+{
+    if (slice_step(&w->catching_up, uv_hrtime()) || in_arrears(w)) session_hub_pump(&w->hub);
+    if (w->hub.lagging == NULL) {
+        w->lagging_since_ms = 0;
+    } else if (w->lagging_since_ms == 0) {
+        w->lagging_since_ms = w->hub.now_ms;
+    }
+}
+
 static void on_prepare(uv_prepare_t *p)
 {
     struct worker *w = p->data;
+    set_time(w);
+    admit(w);
+    catch_up(w);
     turn(w);
-    if (w->group_waits && !uv_is_active((uv_handle_t *)&w->arrivals))
-        uv_timer_start(&w->arrivals, on_arrivals, 1, 0);
-    w->busy_ns += w->turn_ns - w->woke_ns;
+    if (!w->stopping && (w->hub.lagging != NULL || w->arrivals != NULL || w->door_waits)) nap(w, 1);
+    uint64_t worked_ns = w->turn_ns - w->woke_ns;
+    slice_worked(&w->arriving, worked_ns);
+    slice_worked(&w->catching_up, worked_ns);
+    give_way(w);
 }
 
 static void on_check(uv_check_t *c)
 {
     struct worker *w = c->data;
-    w->woke_ns = uv_hrtime();
+    w->woke_ns = w->ran_ns = uv_hrtime();
     turn(w);
 }
 
@@ -426,7 +504,7 @@ static void on_tick(uv_timer_t *t)
 static void stop_listening(struct worker *w)
 {
     if (!w->listening) return;
-    w->listening = false;
+    w->listening = w->door_waits = false;
     uv_close((uv_handle_t *)&w->listener, NULL);
 }
 
@@ -472,8 +550,7 @@ static void end(struct worker *w)
     uv_close((uv_handle_t *)&w->spin, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->drain, NULL);
-    uv_close((uv_handle_t *)&w->arrivals, NULL);
-    uv_close((uv_handle_t *)&w->rest, NULL);
+    uv_close((uv_handle_t *)&w->nap, NULL);
     inbox_close(&w->inbox);
     for (struct conn *c = w->conns; c != NULL; c = c->next)
         conn_close(c);
@@ -553,7 +630,9 @@ static void event_done(struct worker *w)
 {
     if (uv_hrtime() - w->turn_ns < (uint64_t)TURN_MS * 1000000) return;
     on_inbox(&w->inbox.async);
-    if (!w->stopping) turn(w);
+    if (w->stopping) return;
+    turn(w);
+    give_way(w);
 }
 
 void worker_overflow(struct worker *w)
@@ -669,6 +748,13 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
     w->index = index;
     w->conn_max = conn_max;
     w->counters = &l->counters[index];
+    w->arrivals_end = &w->arrivals;
+    w->arriving = (struct slice){.steps = ARRIVALS_STEPS,
+                                 .share = ARRIVALS_SHARE,
+                                 .wait_ms = ARRIVALS_WAIT_MS,
+                                 .least_us = ARRIVALS_LEAST_US};
+    w->catching_up =
+        (struct slice){.steps = 1, .share = CATCH_UP_SHARE, .wait_ms = CATCH_UP_WAIT_MS};
     int e = uv_loop_init(&w->uv);
     DUN_ASSERT(e == 0);
     uint64_t bytes = l->config.worker_inbox_bytes;
@@ -679,11 +765,10 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
     uv_idle_init(&w->uv, &w->spin);
     uv_timer_init(&w->uv, &w->tick);
     uv_timer_init(&w->uv, &w->drain);
-    uv_timer_init(&w->uv, &w->arrivals);
-    uv_timer_init(&w->uv, &w->rest);
+    uv_timer_init(&w->uv, &w->nap);
     uv_tcp_init(&w->uv, &w->listener);
     w->prepare.data = w->check.data = w->spin.data = w->tick.data = w->drain.data =
-        w->arrivals.data = w->listener.data = w;
+        w->listener.data = w;
     e = uv_tcp_open(&w->listener, fd);
     DUN_ASSERT(e == 0);
     w->listening = true;

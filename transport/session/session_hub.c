@@ -9,7 +9,7 @@
 #include <sodium.h>
 
 enum {
-    PUMP_BUDGET = 1024, /* messages and PUMP_UNITs of bytes that are encoded from the logs before
+    PUMP_BUDGET = 32, /* messages and PUMP_UNITs of bytes that are encoded from the logs before
                            other work gets a turn, and once more as many inside answers */
 };
 

@@ -126,7 +126,7 @@ static void a_crowd_that_resumes_shares_the_turn(void **state)
     for (int i = 0; i < COMERS; i++) {
         fx_say(c[i], "{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recover\":true,\"epoch\":"
                      "\"abc\",\"offset\":0}}");
-        begun += c[i]->s.out_bytes > BEHIND * 20; /* messages in the answer */
+        begun += c[i]->s.out_bytes > 500; /* messages in the answer */
     }
     assert_int_equal(f->hub.inline_left, 0);
     assert_in_range(begun, 1, whole / BEHIND + 1); /* the others' cursors are behind */
@@ -165,7 +165,7 @@ static void a_pump_is_short_however_large_the_messages(void **state)
     assert_true(session_hub_pump(&f->hub)); /* there is more */
     for (int i = 0; i < READERS; i++)
         bytes += c[i]->s.out_bytes;
-    assert_in_range(bytes, 1 << 20, 5 << 20);
+    assert_in_range(bytes, 1 << 17, 1 << 20);
     for (int i = 0; i < READERS; i++)
         fx_client_destroy(c[i]);
     dun_free(big);
