@@ -8,10 +8,11 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "cmd/dunlin_bench_awake.h"
 #include "cmd/dunlin_bench_pool.h"
 #include "transport/codec/json.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +53,7 @@ struct watch {
     uv_poll_t poll;
     int fd;
     pid_t child;
-    struct bench_awake awake;
+    int awake_fd; /* -1: processors may sleep */
     enum watch_phase phase;
     struct samples got[WATCH_PHASES];
     struct processors begun; /* when the phase began */
@@ -305,11 +306,14 @@ static bool run_storm(struct watch *w)
 
 static bool run_crowd(struct watch *w)
 {
-    pass(w, WATCH_CALM, w->o->seconds * 1000);
-    if (!command(w, WATCH_AFTER, "open", 0)) return false;
-    for (uint64_t i = 0; i < w->o->rounds; i++)
+    for (uint64_t i = 0; i < w->o->rounds; i++) {
+        pass(w, WATCH_CALM, w->o->seconds * 1000);
+        if (!command(w, WATCH_AFTER, "open", 0)) return false;
         if (!command(w, WATCH_AFTER, "publish", 1)) return false;
-    pass(w, WATCH_LOADED, w->o->seconds * 1000);
+        pass(w, WATCH_LOADED, w->o->seconds * 1000);
+        if (!command(w, WATCH_NONE, "drop", 0)) return false;
+        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+    }
     return true;
 }
 
@@ -386,6 +390,18 @@ static void report(struct watch *w, bool ok)
 }
 
 /* ---- life ---- */
+
+/* A processor of a virtual machine that sleeps is given to others, and to get it back takes
+ * milliseconds at times. A busy cluster wakes processors far more often than a calm one, so without
+ * this their ratio is one of the hypervisor. Source: the kernel's PM QoS interface: while the file
+ * is open with 0 in it, idle processors poll. */
+static bool stay_awake(struct watch *w)
+{
+    const int32_t latency_us = 0;
+    w->awake_fd = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
+    return w->awake_fd >= 0 &&
+           write(w->awake_fd, &latency_us, sizeof latency_us) == (ssize_t)sizeof latency_us;
+}
 
 static bool start_child(struct watch *w)
 {
@@ -479,8 +495,11 @@ static int run(struct watch *w)
 {
     bool ok = false;
     int status;
-    if (w->o->awake)
-        bench_awake_start(&w->awake); /* first: it must not inherit the load's socket */
+    if (w->o->awake && !stay_awake(w))
+        return dunlin_fail(EXIT_SYSTEM,
+                           "bench overload: --awake: /dev/cpu_dma_latency: %s; be root, or leave "
+                           "it out",
+                           strerror(errno));
     if (!start_child(w)) return dunlin_fail(EXIT_SYSTEM, "bench overload: cannot fork");
     start_loop(w);
     if (start_watch(w)) {
@@ -492,7 +511,7 @@ static int run(struct watch *w)
                              w->fast.error[0] != '\0' ? w->fast.error : "is the server ready?");
     }
     stop(w);
-    bench_awake_stop(&w->awake);
+    if (w->awake_fd >= 0) (void)close(w->awake_fd);
     return status;
 }
 
@@ -587,6 +606,7 @@ int dunlin_bench_overload(int argc, char **argv)
     if (o.kind == OVERLOAD_SLOW) o.channels = 1; /* the stopped ones among the watched */
     struct watch *w = dun_calloc(1, sizeof *w);
     w->o = &o;
+    w->awake_fd = -1;
     if (!parse_pids(w, pids)) {
         status = dunlin_fail(EXIT_USAGE, "bench overload: --pid: no such process in \"%s\"", pids);
     } else {

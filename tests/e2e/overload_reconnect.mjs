@@ -14,7 +14,7 @@ story(`${COMERS} clients come back at once, each ${BEHIND} messages behind`, asy
     load: COMERS,
     watched: WATCHED,
     behind: BEHIND,
-    rate: pick(20, 100),
+    rate: pick(20, 100, 300),
     channels: pick(4, 20, 50),
     seconds: pick(2, 3, 5),
     rounds: pick(1, 3, 5),
