@@ -27,7 +27,7 @@ struct overload_options {
     uint64_t factor;      /* of the capacity, in percent */
     uint64_t message_max; /* of the storm */
     bool idle;            /* the load runs only while nothing else wants to */
-    bool awake;           /* see dunlin_bench_awake.h */
+    bool awake;           /* idle processors poll instead of sleeping */
 };
 
 /* The child's life; it ends when @fd does. */

@@ -6,8 +6,8 @@
  * (2) A connection with a write under way is blocked: its cursors wait.
  * (3) The read buffer is the worker's; a connection owns none.
  * (4) However many events the loop has at once (thousands of clients that come
- *     back), commits and output wait for TURN_MS of them at most, and other
- *     threads for GIVE_WAY_US of our work.
+ *     back), commits and output wait for TURN_MS of them at most. Other threads
+ *     have their turn as often, and after GIVE_WAY_US between two batches.
  * (5) A crowd does not slow down those inside: who connects is taken a slice at
  *     a time (slice.h), and so are the first ARRIVAL_READS of each, in the order
  *     in which they came, those first who are further. So is the catching up of
