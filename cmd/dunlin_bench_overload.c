@@ -2,13 +2,12 @@
  * Moderate clients listen to a publisher with a steady rate, all watched by this process; the load
  * comes from a child (dunlin_bench_overload_load.c). Their latency, from the publisher's clock to
  * the reader's, is measured in turns without and with the load, so that both see the same machine,
- * and the memory of the servers is sampled all the while. How busy the processors were, and what
- * share of them a hypervisor took, is told with each. */
+ * and the memory of the servers is sampled all the while. */
 #include "cmd/dunlin_bench_overload.h"
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "cmd/dunlin_bench_pool.h"
+#include "cmd/dunlin_bench_overload_figures.h"
 #include "transport/codec/json.h"
 
 #include <errno.h>
@@ -28,20 +27,6 @@ enum {
     WATCH_SETUP_MS = 30 * 1000,
     WATCH_ANSWER_MS = 120 * 1000, /* the longest command of the load */
     WATCH_SETTLE_MS = 300,
-    WATCH_SAMPLES_MAX = 8 << 20,
-};
-
-enum watch_phase { WATCH_NONE, WATCH_CALM, WATCH_LOADED, WATCH_AFTER, WATCH_PHASES };
-
-/* Clock ticks of all processors; /proc/stat has them. */
-struct processors {
-    uint64_t all, idle, stolen; /* stolen: by the hypervisor */
-};
-
-struct samples {
-    double *ms;
-    size_t count, cap;
-    struct processors spent; /* in this phase */
 };
 
 struct watch {
@@ -54,9 +39,7 @@ struct watch {
     int fd;
     pid_t child;
     int awake_fd; /* -1: processors may sleep */
-    enum watch_phase phase;
-    struct samples got[WATCH_PHASES];
-    struct processors begun; /* when the phase began */
+    struct figures figures;
     uint64_t begun_ns, sent, acked, memory_ms;
     struct crowd_codes errors;
     uint64_t pids[WATCH_PIDS_MAX];
@@ -93,49 +76,15 @@ static void sample_memory(struct watch *w)
     if (w->rss_last > w->rss_peak) w->rss_peak = w->rss_last;
 }
 
-/* ---- phases ---- */
-
-/* Since the machine's start; 0 where the system does not say. */
-static struct processors processors_now(void)
-{
-    uint64_t t[8] = {0}; /* user, nice, system, idle, iowait, irq, softirq, steal */
-    struct processors p = {0};
-    FILE *f = fopen("/proc/stat", "re");
-    if (f == NULL) return p;
-    (void)!fscanf(f, "cpu");
-    for (size_t i = 0; i < DUN_COUNT(t); i++)
-        if (fscanf(f, "%" SCNu64, &t[i]) == 1) p.all += t[i];
-    (void)fclose(f);
-    p.idle = t[3] + t[4];
-    p.stolen = t[7];
-    return p;
-}
-
-static void set_phase(struct watch *w, enum watch_phase phase)
-{
-    struct processors now = processors_now(), *spent = &w->got[w->phase].spent;
-    spent->all += now.all - w->begun.all;
-    spent->idle += now.idle - w->begun.idle;
-    spent->stolen += now.stolen - w->begun.stolen;
-    w->begun = now;
-    w->phase = phase;
-}
-
 /* ---- the watched ---- */
 
 static void on_message(void *ctx, struct crowd_conn *c, uint64_t sent_ns, uint64_t n)
 {
     struct watch *w = ctx;
-    struct samples *s = &w->got[w->phase];
     uint64_t now = crowd_now_ns();
     (void)c;
     (void)n;
-    if (w->phase == WATCH_NONE || s->count == WATCH_SAMPLES_MAX || now < sent_ns) return;
-    if (s->count == s->cap) {
-        s->cap = s->cap == 0 ? 4096 : 2 * s->cap;
-        s->ms = dun_realloc(s->ms, s->cap * sizeof *s->ms);
-    }
-    s->ms[s->count++] = (double)(now - sent_ns) / 1e6;
+    if (now >= sent_ns) figures_sample(&w->figures, (double)(now - sent_ns) / 1e6);
 }
 
 static void on_answer(void *ctx, struct crowd_conn *c, uint32_t id, uint32_t code)
@@ -240,15 +189,15 @@ static bool has_answer(const struct watch *w)
     return w->answered;
 }
 
-static void pass(struct watch *w, enum watch_phase phase, uint64_t ms)
+static void pass(struct watch *w, enum figures_phase phase, uint64_t ms)
 {
-    set_phase(w, phase);
+    figures_phase(&w->figures, phase);
     (void)run_until(w, never, ms);
-    set_phase(w, WATCH_NONE);
+    figures_phase(&w->figures, FIGURES_NONE);
 }
 
 /* One command to the load, measured as @phase while it lasts. false: it went wrong. */
-static bool command(struct watch *w, enum watch_phase phase, const char *name, uint64_t argument)
+static bool command(struct watch *w, enum figures_phase phase, const char *name, uint64_t argument)
 {
     char text[64];
     struct json_member error;
@@ -256,9 +205,9 @@ static bool command(struct watch *w, enum watch_phase phase, const char *name, u
     w->answered = false;
     w->line_len = 0;
     if (write(w->fd, text, (size_t)n) != n) return false;
-    set_phase(w, phase);
+    figures_phase(&w->figures, phase);
     bool ok = run_until(w, has_answer, WATCH_ANSWER_MS);
-    set_phase(w, WATCH_NONE);
+    figures_phase(&w->figures, FIGURES_NONE);
     if (!ok) (void)snprintf(w->line, sizeof w->line, "{\"error\":\"no answer from the load\"}");
     dun_buf_printf(&w->report, "%s{\"command\":\"%s\",\"rss_mib\":%.1f,\"result\":%s}",
                    w->report.len == 0 ? "" : ",", name, (double)w->rss_last / (1 << 20), w->line);
@@ -279,114 +228,93 @@ static uint64_t number(const struct watch *w, const char *name)
 static bool run_slow(struct watch *w)
 {
     uint64_t ms = w->o->seconds * 1000;
-    for (uint64_t i = 0; i < w->o->rounds; i++) {
-        pass(w, WATCH_CALM, ms);
-        if (!command(w, WATCH_NONE, "open", 0) || !command(w, WATCH_NONE, "stop", 0)) return false;
-        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
-        pass(w, WATCH_LOADED, ms);
-        if (!command(w, WATCH_AFTER, "resume", w->fast.conns[0].seq)) return false;
-        if (!command(w, WATCH_NONE, "drop", 0)) return false;
+    while (figures_round(&w->figures)) {
+        pass(w, FIGURES_CALM, ms);
+        if (!command(w, FIGURES_NONE, "open", 0) || !command(w, FIGURES_NONE, "stop", 0))
+            return false;
+        pass(w, FIGURES_NONE, WATCH_SETTLE_MS);
+        pass(w, FIGURES_LOADED, ms);
+        if (!command(w, FIGURES_AFTER, "resume", w->fast.conns[0].seq)) return false;
+        if (!command(w, FIGURES_NONE, "drop", 0)) return false;
     }
     return true;
 }
 
 static bool run_storm(struct watch *w)
 {
-    if (!command(w, WATCH_NONE, "open", 0) || !command(w, WATCH_NONE, "capacity", 0)) return false;
+    if (!command(w, FIGURES_NONE, "open", 0) || !command(w, FIGURES_NONE, "capacity", 0))
+        return false;
     uint64_t rate = number(w, "capacity_per_s") * w->o->factor / 100;
-    for (uint64_t i = 0; i < w->o->rounds; i++) {
+    while (figures_round(&w->figures)) {
         uint64_t begun_ms = crowd_now_ns() / 1000000;
-        if (!command(w, WATCH_LOADED, "storm", rate)) return false;
+        if (!command(w, FIGURES_LOADED, "storm", rate)) return false;
         uint64_t took_ms = crowd_now_ns() / 1000000 - begun_ms; /* the answers come late */
-        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
-        pass(w, WATCH_CALM, took_ms);
+        pass(w, FIGURES_NONE, WATCH_SETTLE_MS);
+        pass(w, FIGURES_CALM, took_ms);
     }
     return true;
 }
 
 static bool run_crowd(struct watch *w)
 {
-    for (uint64_t i = 0; i < w->o->rounds; i++) {
-        pass(w, WATCH_CALM, w->o->seconds * 1000);
-        if (!command(w, WATCH_AFTER, "open", 0)) return false;
-        if (!command(w, WATCH_AFTER, "publish", 1)) return false;
-        pass(w, WATCH_LOADED, w->o->seconds * 1000);
-        if (!command(w, WATCH_NONE, "drop", 0)) return false;
-        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+    while (figures_round(&w->figures)) {
+        pass(w, FIGURES_CALM, w->o->seconds * 1000);
+        if (!command(w, FIGURES_AFTER, "open", 0)) return false;
+        if (!command(w, FIGURES_AFTER, "publish", 1)) return false;
+        pass(w, FIGURES_LOADED, w->o->seconds * 1000);
+        if (!command(w, FIGURES_NONE, "drop", 0)) return false;
+        pass(w, FIGURES_NONE, WATCH_SETTLE_MS);
     }
     return true;
 }
 
 static bool run_reconnect(struct watch *w)
 {
-    if (!command(w, WATCH_NONE, "publish", 1) || !command(w, WATCH_NONE, "open", 0)) return false;
-    for (uint64_t i = 0; i < w->o->rounds; i++) {
-        if (!command(w, WATCH_NONE, "drop", 0)) return false;
-        if (!command(w, WATCH_NONE, "publish", w->o->behind)) return false;
-        pass(w, WATCH_NONE, WATCH_SETTLE_MS);
-        pass(w, WATCH_CALM, w->o->seconds * 1000);
-        if (!command(w, WATCH_LOADED, "open", 0)) return false;
+    if (!command(w, FIGURES_NONE, "publish", 1) || !command(w, FIGURES_NONE, "open", 0))
+        return false;
+    while (figures_round(&w->figures)) {
+        if (!command(w, FIGURES_NONE, "drop", 0)) return false;
+        if (!command(w, FIGURES_NONE, "publish", w->o->behind)) return false;
+        pass(w, FIGURES_NONE, WATCH_SETTLE_MS);
+        pass(w, FIGURES_CALM, w->o->seconds * 1000);
+        if (!command(w, FIGURES_LOADED, "open", 0)) return false;
     }
     return true;
 }
 
 /* ---- figures ---- */
 
-static double at(const struct samples *s, unsigned q)
-{
-    return s->count == 0 ? 0 : bench_quantile(s->ms, s->count, q);
-}
-
-static double percent(uint64_t part, uint64_t all)
-{
-    return all == 0 ? 0 : 100 * (double)part / (double)all;
-}
-
 static void report(struct watch *w, bool ok)
 {
-    static const char *const names[] = {"", "calm", "loaded", "after"};
-    const struct overload_options *o = w->o;
-    struct dun_buf codes = {0};
+    struct dun_buf codes = {0}, figures = {0};
+    const double mib = 1 << 20, before = (double)w->rss_before / mib,
+                 peak = (double)w->rss_peak / mib, last = (double)w->rss_last / mib;
     crowd_codes_json(&w->errors, &codes);
-    dun_buf_byte(&codes, '\0');
-    dun_buf_byte(&w->report, '\0');
-    for (int p = WATCH_CALM; p < WATCH_PHASES; p++)
-        if (w->got[p].count > 0) bench_sort(w->got[p].ms, w->got[p].count);
-    const struct samples *calm = &w->got[WATCH_CALM], *loaded = &w->got[WATCH_LOADED];
-    double ratio = at(calm, 99) > 0 ? at(loaded, 99) / at(calm, 99) : 0;
-    const double mib = 1 << 20;
-    if (!o->server.json) {
-        for (int p = WATCH_CALM; p < WATCH_PHASES; p++) {
-            const struct samples *g = &w->got[p];
-            printf("%-7s p50 %.2f ms, p99 %.2f ms, %zu deliveries; processors %.0f %% idle, "
-                   "%.0f %% taken by the hypervisor\n",
-                   names[p], at(g, 50), at(g, 99), g->count, percent(g->spent.idle, g->spent.all),
-                   percent(g->spent.stolen, g->spent.all));
-        }
-        printf("ratio of p99, loaded to calm: %.2f\n"
-               "memory of the largest server: %.1f MiB before, %.1f MiB at most, %.1f MiB now\n"
-               "watched clients: %" PRIu64 " published, errors %s, %" PRIu64 " wrong\n%s\n",
-               ratio, (double)w->rss_before / mib, (double)w->rss_peak / mib,
-               (double)w->rss_last / mib, w->sent, (const char *)codes.data, w->fast.wrong,
-               (const char *)w->report.data);
+    figures_finish(&w->figures);
+    if (w->o->server.json) {
+        figures_json(&w->figures, &figures);
     } else {
-        printf("{\"ok\":%s", ok ? "true" : "false");
-        for (int p = WATCH_CALM; p < WATCH_PHASES; p++) {
-            const struct samples *g = &w->got[p];
-            printf(",\"%s_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"n\":%zu,\"idle_percent\":%.1f,"
-                   "\"stolen_percent\":%.1f}",
-                   names[p], at(g, 50), at(g, 99), g->count, percent(g->spent.idle, g->spent.all),
-                   percent(g->spent.stolen, g->spent.all));
-        }
-        printf(",\"ratio\":%.3f,\"rss_mib\":{\"before\":%.1f,\"peak\":%.1f,\"now\":%.1f}"
+        figures_text(&w->figures, &figures);
+    }
+    dun_buf_byte(&codes, '\0');
+    dun_buf_byte(&figures, '\0');
+    dun_buf_byte(&w->report, '\0');
+    if (w->o->server.json) {
+        printf("{\"ok\":%s,%s,\"rss_mib\":{\"before\":%.1f,\"peak\":%.1f,\"now\":%.1f}"
                ",\"published\":%" PRIu64 ",\"unanswered\":%" PRIu64
                ",\"errors\":%s,\"wrong\":%" PRIu64 ",\"error\":\"%s\",\"load\":[%s]}\n",
-               ratio, (double)w->rss_before / mib, (double)w->rss_peak / mib,
-               (double)w->rss_last / mib, w->sent, w->sent - w->acked, (const char *)codes.data,
+               ok ? "true" : "false", (const char *)figures.data, before, peak, last, w->sent,
+               w->sent - w->acked, (const char *)codes.data,
                w->fast.wrong + w->publisher.wrong + w->fast.closes.count, ok ? "" : "see load",
                (const char *)w->report.data);
+    } else {
+        printf("%smemory of the largest server: %.1f MiB before, %.1f MiB at most, %.1f MiB now\n"
+               "watched clients: %" PRIu64 " published, errors %s, %" PRIu64 " wrong\n%s\n",
+               (const char *)figures.data, before, peak, last, w->sent, (const char *)codes.data,
+               w->fast.wrong, (const char *)w->report.data);
     }
     dun_buf_deinit(&codes);
+    dun_buf_deinit(&figures);
 }
 
 /* ---- life ---- */
@@ -467,8 +395,6 @@ static void stop(struct watch *w)
     DUN_ASSERT(rc == 0);
     crowd_deinit(&w->fast);
     crowd_deinit(&w->publisher);
-    for (int p = 0; p < WATCH_PHASES; p++)
-        dun_free(w->got[p].ms);
     dun_buf_deinit(&w->report);
     (void)close(w->fd); /* ends the child */
     (void)waitpid(w->child, NULL, 0);
@@ -480,7 +406,7 @@ static void measure(struct watch *w, bool *ok)
     w->rss_before = w->rss_peak = w->rss_last;
     w->begun_ns = crowd_now_ns();
     w->publishing = true;
-    pass(w, WATCH_NONE, WATCH_SETTLE_MS);
+    pass(w, FIGURES_NONE, WATCH_SETTLE_MS);
     switch (w->o->kind) {
     case OVERLOAD_SLOW: *ok = run_slow(w); break;
     case OVERLOAD_STORM: *ok = run_storm(w); break;
@@ -566,7 +492,11 @@ int dunlin_bench_overload(int argc, char **argv)
         {"load", OPT_NUMBER, "N", "connections of the load (100)", &o.load, 1, CROWD_MAX},
         {"seconds", OPT_NUMBER, "S", "of one measurement (3)", &o.seconds, 1, 600},
         {"rounds", OPT_NUMBER, "N", "measurements without and with load, in turns (3)", &o.rounds,
-         1, 1000},
+         1, FIGURES_ROUNDS_MAX},
+        {"repeats", OPT_NUMBER, "N",
+         "of rounds in which a hypervisor took over 1 % of the "
+         "processors: not counted, at most N (0)",
+         &o.repeats, 0, FIGURES_ROUNDS_MAX},
         {"behind", OPT_NUMBER, "N", "reconnect: messages that each missed (100)", &o.behind, 1,
          100000},
         {"factor", OPT_NUMBER, "PERCENT", "storm: of the measured capacity (300)", &o.factor, 1,
@@ -607,11 +537,13 @@ int dunlin_bench_overload(int argc, char **argv)
     struct watch *w = dun_calloc(1, sizeof *w);
     w->o = &o;
     w->awake_fd = -1;
+    figures_init(&w->figures, (uint32_t)o.rounds, (uint32_t)o.repeats);
     if (!parse_pids(w, pids)) {
         status = dunlin_fail(EXIT_USAGE, "bench overload: --pid: no such process in \"%s\"", pids);
     } else {
         status = run(w);
     }
+    figures_deinit(&w->figures);
     dun_free(w);
     return status;
 }

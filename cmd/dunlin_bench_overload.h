@@ -23,6 +23,7 @@ struct overload_options {
     uint64_t load;        /* connections of the load */
     uint64_t seconds;     /* of one measurement */
     uint64_t rounds;      /* each: without load, with load */
+    uint64_t repeats;     /* of rounds that a hypervisor disturbed */
     uint64_t behind;      /* messages each client misses */
     uint64_t factor;      /* of the capacity, in percent */
     uint64_t message_max; /* of the storm */

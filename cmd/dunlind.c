@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "cmd/dunlind_config.h"
+#include "cmd/dunlind_sched.h"
 #include "transport/link/link.h"
 #include "transport/link/link_addr.h"
 #include "transport/loop/loop.h"
@@ -256,6 +257,7 @@ static int run(struct app *a)
     sigaddset(&stop, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before any thread, so that all inherit it */
     signal(SIGPIPE, SIG_IGN);
+    sched_short_slices(); /* likewise */
     uint64_t boot = wall_ms();
     loop_config_of(a, &lc);
     dun_err e = loop_create(&a->loop, &lc, why, sizeof why);

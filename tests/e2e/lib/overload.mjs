@@ -23,11 +23,11 @@ export const config = (history) =>
 export async function overload(kind, options, history) {
   const cluster = await startCluster({ config: config(history) });
   const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  if (full) words.push('--idle', '--awake');
+  if (full) words.push('--idle', '--awake', '--repeats', `${options.rounds}`);
   words.push('--server', cluster.peers.map((peer) => peer.url).join(','));
   words.push('--pid', cluster.peers.map((peer) => peer.process.pid).join(','), '--json');
   const tool = run(dunlin, ['bench', 'overload', kind, ...words]);
-  await within('the bench ends', full ? 500_000 : 200_000, tool.exited);
+  await within('the bench ends', full ? 900_000 : 200_000, tool.exited);
   assert.equal(tool.stderr, '');
   const figures = JSON.parse(tool.stdout);
   assert.equal(figures.ok, true, tool.stdout);
@@ -37,8 +37,14 @@ export async function overload(kind, options, history) {
 const times = ({ p50, p99, n, stolen_percent: stolen }) =>
   `p50=${p50.toFixed(1)} p99=${p99.toFixed(1)} n=${n} (${stolen} % stolen)`;
 
+const taken = (round) => Math.max(round.calm_stolen_percent, round.loaded_stolen_percent);
+const inShort = (round) =>
+  `${round.calm_p99_ms.toFixed(1)} to ${round.loaded_p99_ms.toFixed(1)}` +
+  (round.counted ? '' : ` (${taken(round)} % stolen: not counted)`);
+
 export function print(figures, connections) {
   const { before, peak, now } = figures.rss_mib;
+  console.log(`p99 of each round, calm to loaded, in ms: ${figures.rounds.map(inShort).join(', ')}`);
   console.log(
     `others' latency in ms, calm: ${times(figures.calm_ms)}; loaded: ` +
       `${times(figures.loaded_ms)}; ratio of p99: ${figures.ratio.toFixed(2)}\n` +
