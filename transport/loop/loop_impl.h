@@ -76,7 +76,7 @@ struct loop_packet {
 
 struct loop_counters { /* of one worker; written by it alone */
     atomic_ullong clients, subscriptions, channels, published, publish_errors, delivered, accepted,
-        paced, unread_bytes, shed;
+        paced, unread_bytes, shed, arriving;
 };
 
 struct worker;

@@ -15,7 +15,7 @@ bool slice_step(struct slice *s, uint64_t now_ns)
         s->worked_ns = 0;
         s->left = s->steps;
     }
-    if (s->left == 0) return false;
+    if (s->left == 0) return slice_impatient(s, now_ns);
     s->left--;
     return true;
 }
@@ -23,4 +23,19 @@ bool slice_step(struct slice *s, uint64_t now_ns)
 void slice_worked(struct slice *s, uint64_t ns)
 {
     s->worked_ns += ns;
+}
+
+void slice_left(struct slice *s, bool any, uint64_t now_ns)
+{
+    if (!any) {
+        s->undone_ns = 0;
+    } else if (s->undone_ns == 0) {
+        s->undone_ns = now_ns;
+    }
+}
+
+bool slice_impatient(const struct slice *s, uint64_t now_ns)
+{
+    return s->patience_ms != 0 && s->undone_ns != 0 &&
+           now_ns - s->undone_ns > (uint64_t)s->patience_ms * 1000000;
 }

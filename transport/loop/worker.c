@@ -9,7 +9,7 @@
  *     back), commits and output wait for TURN_MS of them at most. Other threads
  *     have their turn as often, and after GIVE_WAY_US between two batches.
  * (5) A crowd does not slow down those inside: who connects is taken a slice at
- *     a time (slice.h), and so are the first ARRIVAL_READS of each, in the order
+ *     a time (slice.h), and so are the first ARRIVAL_INPUTS of each, in the order
  *     in which they came, those first who are further. So is the catching up of
  *     lagging cursors. */
 #include "transport/loop/loop_impl.h"
@@ -31,7 +31,7 @@ enum {
     ARRIVALS_LEAST_US = 1000,
     ARRIVALS_SHARE = 8,
     ARRIVALS_WAIT_MS = 4,
-    ARRIVAL_READS = 3, /* of a WebSocket: the handshake, connect, subscribe */
+    ARRIVAL_INPUTS = 3, /* of a WebSocket: the handshake, connect, subscribe */
     CATCH_UP_SHARE = 4,
     CATCH_UP_WAIT_MS = 4,
     CATCH_UP_PATIENCE_MS = 5000, /* then without rest: else they might never catch up */
@@ -45,7 +45,7 @@ enum {
 struct worker {
     struct loop *l;
     struct loop_counters *counters;
-    uint32_t index, conn_max, conn_count;
+    uint32_t index, conn_max, conn_count, arrival_count;
     uv_loop_t uv;
     uv_thread_t thread;
     struct inbox inbox;
@@ -63,11 +63,10 @@ struct worker {
     uint32_t submit_count, submit_cap;
     uint32_t drain_each;
     uint64_t refused_log_ms;
-    uint64_t turn_ns;          /* the end of the last turn */
-    uint64_t woke_ns;          /* the loop's last waking */
-    uint64_t lagging_since_ms; /* 0: no cursor lags */
-    uint64_t ran_ns;           /* since when it has not given way to other threads */
-    bool door_waits;           /* libuv holds who connected until we take it */
+    uint64_t turn_ns; /* the end of the last turn */
+    uint64_t woke_ns; /* the loop's last waking */
+    uint64_t ran_ns;  /* since when it has not given way to other threads */
+    bool door_waits;  /* libuv holds who connected until we take it */
     bool draining, stopping, drained, listening;
     uint8_t read[READ_BUFFER];
 };
@@ -80,8 +79,7 @@ struct conn {
     struct conn *arrivals_next, **arrivals_link; /* NULL: it does not wait there */
     uv_write_t *write;                           /* under way; NULL = none */
     uint32_t write_bytes;
-    uint8_t reads; /* ARRIVAL_READS: it is inside */
-    bool called;   /* it is its turn to read */
+    bool called; /* it is its turn to read */
     bool reading, closing, shut;
 };
 
@@ -106,6 +104,7 @@ static void arrival_leave(struct conn *c)
     if (c->arrivals_next != NULL) c->arrivals_next->arrivals_link = c->arrivals_link;
     if (w->arrivals_end == &c->arrivals_next) w->arrivals_end = c->arrivals_link;
     c->arrivals_link = NULL;
+    w->arrival_count--;
 }
 
 static void arrival_wait(struct conn *c)
@@ -115,13 +114,14 @@ static void arrival_wait(struct conn *c)
     c->arrivals_link = w->arrivals_end;
     *w->arrivals_end = c;
     w->arrivals_end = &c->arrivals_next;
+    w->arrival_count++;
 }
 
 /* Whether it may read now. One that arrives takes a step, if none is before it. */
 static bool may_read(struct conn *c)
 {
     struct worker *w = c->worker;
-    if (c->reads == ARRIVAL_READS || c->called) return true;
+    if (c->session.inputs >= ARRIVAL_INPUTS || c->called) return true;
     return w->arrivals == NULL && slice_step(&w->arriving, uv_hrtime());
 }
 
@@ -181,7 +181,6 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     c->called = false;
-    if (c->reads < ARRIVAL_READS) c->reads++;
     set_time(c->worker);
     session_receive(&c->session, (uint8_t *)buf->base, (size_t)n);
     update_read(c);
@@ -374,6 +373,7 @@ static void count(struct worker *w)
     atomic_store_explicit(&n->published, h->published, memory_order_relaxed);
     atomic_store_explicit(&n->publish_errors, h->publish_errors, memory_order_relaxed);
     atomic_store_explicit(&n->delivered, h->delivered, memory_order_relaxed);
+    atomic_store_explicit(&n->arriving, w->arrival_count, memory_order_relaxed);
     atomic_store_explicit(&n->paced, h->paced, memory_order_relaxed);
     atomic_store_explicit(&n->unread_bytes, h->unread_bytes, memory_order_relaxed);
     atomic_store_explicit(&n->shed, h->shed, memory_order_relaxed);
@@ -425,12 +425,6 @@ static void hand_over(struct worker *w)
     dun_free(items);
 }
 
-/* Cursors have lagged for so long that they come first now. */
-static bool in_arrears(const struct worker *w)
-{
-    return w->lagging_since_ms != 0 && w->hub.now_ms - w->lagging_since_ms > CATCH_UP_PATIENCE_MS;
-}
-
 static void turn(struct worker *w)
 {
     set_time(w);
@@ -439,7 +433,7 @@ static void turn(struct worker *w)
     for (struct session *s; (s = session_hub_dirty(&w->hub)) != NULL;)
         conn_service(conn_of(s));
     /* Held input went on, or will. */
-    if (wake_held(w) || w->submit_count > 0 || in_arrears(w)) {
+    if (wake_held(w) || w->submit_count > 0 || slice_impatient(&w->catching_up, uv_hrtime())) {
         uv_idle_start(&w->spin, on_spin);
     } else {
         uv_idle_stop(&w->spin);
@@ -463,12 +457,9 @@ static void give_way(struct worker *w)
 
 static void catch_up(struct worker *w)
 {
-    if (slice_step(&w->catching_up, uv_hrtime()) || in_arrears(w)) session_hub_pump(&w->hub);
-    if (w->hub.lagging == NULL) {
-        w->lagging_since_ms = 0;
-    } else if (w->lagging_since_ms == 0) {
-        w->lagging_since_ms = w->hub.now_ms;
-    }
+    uint64_t now = uv_hrtime();
+    if (slice_step(&w->catching_up, now)) session_hub_pump(&w->hub);
+    slice_left(&w->catching_up, w->hub.lagging != NULL, now);
 }
 
 static void on_prepare(uv_prepare_t *p)
@@ -705,6 +696,7 @@ static void ops_status(void *ctx, struct session_status *out)
         out->published += atomic_load_explicit(&n->published, memory_order_relaxed);
         out->publish_errors += atomic_load_explicit(&n->publish_errors, memory_order_relaxed);
         out->delivered += atomic_load_explicit(&n->delivered, memory_order_relaxed);
+        out->arriving += atomic_load_explicit(&n->arriving, memory_order_relaxed);
         out->paced += atomic_load_explicit(&n->paced, memory_order_relaxed);
         out->unread_bytes += atomic_load_explicit(&n->unread_bytes, memory_order_relaxed);
         out->shed += atomic_load_explicit(&n->shed, memory_order_relaxed);
@@ -753,8 +745,10 @@ struct worker *worker_create(struct loop *l, uint32_t index, int fd, uint32_t co
                                  .share = ARRIVALS_SHARE,
                                  .wait_ms = ARRIVALS_WAIT_MS,
                                  .least_us = ARRIVALS_LEAST_US};
-    w->catching_up =
-        (struct slice){.steps = 1, .share = CATCH_UP_SHARE, .wait_ms = CATCH_UP_WAIT_MS};
+    w->catching_up = (struct slice){.steps = 1,
+                                    .share = CATCH_UP_SHARE,
+                                    .wait_ms = CATCH_UP_WAIT_MS,
+                                    .patience_ms = CATCH_UP_PATIENCE_MS};
     int e = uv_loop_init(&w->uv);
     DUN_ASSERT(e == 0);
     uint64_t bytes = l->config.worker_inbox_bytes;

@@ -324,6 +324,7 @@ static size_t input_all(struct session *s, uint8_t *data, size_t len)
     s->in_input = true;
     size_t used = input_steps(s, data, len);
     s->in_input = false;
+    if (used > 0 && s->inputs < UINT8_MAX) s->inputs++;
     return used;
 }
 

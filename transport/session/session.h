@@ -87,7 +87,7 @@ struct session_status {
     struct session_member members[SESSION_MEMBERS_MAX];
     uint32_t member_count;
     uint64_t clients, subscriptions, channels, uptime_s;
-    uint64_t published, publish_errors, delivered, accepted, paced, unread_bytes, shed;
+    uint64_t published, publish_errors, delivered, accepted, arriving, paced, unread_bytes, shed;
 };
 
 struct session_ops {
@@ -192,6 +192,7 @@ struct session {
     uint32_t pending;      /* index + 1 of the first request in flight; 0 = none */
     uint16_t sub_count, pending_count;
     uint8_t at_once; /* publishes without a pause; see session_pace.c */
+    uint8_t inputs;  /* times that a request or a frame of it was whole; 255: or more */
     uint8_t phase;
     bool is_dirty, is_lagging;
     bool in_input; /* a protocol works on input; it must not be entered again */

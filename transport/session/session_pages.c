@@ -20,6 +20,9 @@ static void write_metrics(const struct session_status *st, struct dun_buf *b)
     metric(b, "channels_subscribed", "gauge", "Channels with a local subscriber, by worker.",
            st->channels);
     metric(b, "connections_accepted_total", "counter", "Connections accepted.", st->accepted);
+    metric(b, "connections_arriving", "gauge",
+           "Connections that wait for their turn to be read from, as many come at once.",
+           st->arriving);
     metric(b, "published_total", "counter", "Publishes of local clients committed.", st->published);
     metric(b, "publish_errors_total", "counter", "Publishes of local clients that failed.",
            st->publish_errors);

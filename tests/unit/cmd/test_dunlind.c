@@ -14,6 +14,12 @@
 #include <cmocka.h>
 
 #include "base/assert.h"
+#include "cmd/dunlind_sched.h"
+
+#include <dirent.h>
+#include <linux/sched/types.h>
+#include <signal.h>
+#include <sys/syscall.h>
 
 static char dir[] = "/tmp/dunlind-test-XXXXXX";
 static char program[4096];
@@ -183,6 +189,81 @@ static void later_sources_win(void **state)
     }
 }
 
+/* ---- threads ---- */
+
+static struct sched_attr attr_of(pid_t thread)
+{
+    struct sched_attr a = {0};
+    assert_int_equal(syscall(SYS_sched_getattr, thread, &a, sizeof a, 0), 0);
+    return a;
+}
+
+/* In a child, as it is for good. */
+static bool system_has_slices(void)
+{
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sched_attr a = attr_of(0);
+        a.sched_runtime = SCHED_SLICE_NS;
+        bool ok = syscall(SYS_sched_setattr, 0, &a, 0) == 0;
+        _exit(ok && attr_of(0).sched_runtime == SCHED_SLICE_NS ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* A peer with ports of its own that is ready; its output in @out. */
+static pid_t peer_start(FILE **out)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)dup2(fds[1], STDERR_FILENO);
+        (void)close(fds[0]);
+        execl(program, program, "--dev", "--client", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
+              "--replication", "127.0.0.1:0", (char *)NULL);
+        _exit(127);
+    }
+    (void)close(fds[1]);
+    *out = fdopen(fds[0], "r");
+    char line[1024];
+    while (fgets(line, sizeof line, *out) != NULL)
+        if (strstr(line, " info ready ") != NULL) return pid;
+    fail_msg("it ended before it was ready");
+    return -1;
+}
+
+static void all_threads_have_short_slices_and_keep_the_niceness(void **state)
+{
+    (void)state;
+    char path[64];
+    int status, threads = 0;
+    FILE *out;
+    bool slices = system_has_slices();
+    pid_t pid = peer_start(&out);
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] == '.') continue;
+        struct sched_attr a = attr_of((pid_t)atoi(e->d_name)), mine = attr_of(0);
+        threads++;
+        assert_int_equal(a.sched_policy, mine.sched_policy);
+        assert_int_equal(a.sched_nice, mine.sched_nice);
+        if (slices) assert_int_equal(a.sched_runtime, SCHED_SLICE_NS);
+    }
+    closedir(d);
+    assert_true(threads >= 3); /* main, core, a worker; and those of NNG */
+    kill(pid, SIGTERM);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    fclose(out);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -207,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_file_is_accepted_or_its_fault_is_named),
         cmocka_unit_test(options_have_their_exit_status),
         cmocka_unit_test(later_sources_win),
+        cmocka_unit_test(all_threads_have_short_slices_and_keep_the_niceness),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -501,6 +501,38 @@ static void a_full_peer_refuses_serves_on_and_recovers(void **state)
     }
 }
 
+/* ---- a crowd ---- */
+
+static void connections_may_go_while_they_wait_for_their_turn(void **state)
+{
+    (void)state;
+    enum { DIALS = 120, STAY = 3 }; /* each third stays */
+    static const struct linger reset = {.l_onoff = 1};
+    for (int stops = 0; stops < 2; stops++) { /* the peer, while they wait */
+        struct peer *p = peer_start(1, 0, NULL);
+        int fds[DIALS];
+        await_ready(p->port);
+        for (int k = 0; k < DIALS; k++)
+            fds[k] = dial(p->port);
+        for (int k = 0; k < DIALS; k++)
+            say_text(fds[k], "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+        for (int k = 0; k < DIALS; k++) {
+            if (k % STAY == 0) continue;
+            if (k % STAY == 1) setsockopt(fds[k], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            close(fds[k]);
+        }
+        if (stops) peer_stop(p);
+        for (int k = 0; k < DIALS; k += STAY) {
+            struct dun_buf b = {0};
+            bool answered = hear_until(fds[k], &b, "{}\n");
+            assert_true(answered || stops);
+            dun_buf_deinit(&b);
+            close(fds[k]);
+        }
+        if (!stops) peer_stop(p);
+    }
+}
+
 /* ---- stop ---- */
 
 static void stop_in_thread(void *arg)
@@ -568,6 +600,7 @@ int main(void)
         cmocka_unit_test(an_outlived_boot_begins_again_above_it_and_serves),
         cmocka_unit_test(a_name_that_is_taken_is_fatal_and_says_by_whom),
         cmocka_unit_test(subscribers_get_everything_in_order_when_inboxes_overflow),
+        cmocka_unit_test(connections_may_go_while_they_wait_for_their_turn),
         cmocka_unit_test(a_stop_answers_the_publishes_it_has_taken_before_it_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,40 @@ static void a_slice_lasts_a_while_even_if_no_work_is_counted_yet(void **state)
     assert_true(slice_step(&s, 101 * MS));
 }
 
+static void work_that_does_not_end_is_done_without_rests(void **state)
+{
+    (void)state;
+    struct slice s = two_steps();
+    s.patience_ms = 50;
+    slice_left(&s, true, 100 * MS);
+    assert_true(slice_step(&s, 100 * MS));
+    assert_true(slice_step(&s, 100 * MS));
+    for (uint64_t at = 100; at <= 150; at++) {
+        slice_worked(&s, 1 * MS);
+        slice_left(&s, true, at * MS); /* still */
+        assert_false(slice_impatient(&s, at * MS));
+    }
+    for (int i = 0; i < 10; i++)
+        assert_true(slice_step(&s, 150 * MS + 1));
+    assert_true(slice_impatient(&s, 150 * MS + 1));
+    slice_left(&s, false, 151 * MS);
+    assert_false(slice_impatient(&s, 1000 * MS));
+    slice_left(&s, true, 1000 * MS); /* patience begins anew */
+    assert_false(slice_impatient(&s, 1050 * MS));
+    assert_true(slice_impatient(&s, 1051 * MS));
+}
+
+static void without_patience_there_are_always_rests(void **state)
+{
+    (void)state;
+    struct slice s = two_steps();
+    slice_left(&s, true, 100 * MS);
+    assert_true(slice_step(&s, 100000 * MS));
+    slice_worked(&s, 1 * MS);
+    assert_true(slice_step(&s, 100000 * MS));
+    assert_false(slice_step(&s, 100000 * MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +115,8 @@ int main(void)
         cmocka_unit_test(a_busy_worker_lets_them_wait_no_longer_than_that),
         cmocka_unit_test(a_slice_lasts_a_while_even_if_no_work_is_counted_yet),
         cmocka_unit_test(steps_that_were_not_used_are_not_saved),
+        cmocka_unit_test(work_that_does_not_end_is_done_without_rests),
+        cmocka_unit_test(without_patience_there_are_always_rests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

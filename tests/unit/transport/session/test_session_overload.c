@@ -198,6 +198,31 @@ static void a_surplus_connection_is_told_so(void **state)
     fx_destroy(f);
 }
 
+static void input_counts_when_something_of_it_is_whole(void **state)
+{
+    (void)state;
+    struct fx *f = fx_create();
+    struct fx_client *c = fx_client(f);
+    struct dun_buf b = {0};
+    size_t head = sizeof fx_upgrade - 1;
+    fx_feed_bytewise(c, fx_upgrade, head - 1);
+    assert_int_equal(c->s.inputs, 0); /* in however many pieces */
+    fx_feed(c, fx_upgrade + head - 1, 1);
+    assert_int_equal(c->s.inputs, 1);
+    static const char connect[] = "{\"id\":1,\"connect\":{}}";
+    fx_frame(&b, WS_TEXT, connect, sizeof connect - 1);
+    fx_feed_bytewise(c, b.data, b.len - 1);
+    assert_int_equal(c->s.inputs, 1);
+    fx_feed(c, b.data + b.len - 1, 1);
+    assert_int_equal(c->s.inputs, 2);
+    for (int i = 0; i < 2 * UINT8_MAX; i++)
+        fx_say(c, "{}");
+    assert_int_equal(c->s.inputs, UINT8_MAX);
+    dun_buf_deinit(&b);
+    fx_client_destroy(c);
+    fx_destroy(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +232,7 @@ int main(void)
         cmocka_unit_test(a_crowd_that_resumes_shares_the_turn),
         cmocka_unit_test(a_pump_is_short_however_large_the_messages),
         cmocka_unit_test(a_surplus_connection_is_told_so),
+        cmocka_unit_test(input_counts_when_something_of_it_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
