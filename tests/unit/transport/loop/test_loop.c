@@ -164,14 +164,12 @@ static bool hear(int fd, struct dun_buf *b)
     return true;
 }
 
-static bool has_after(struct dun_buf *b, size_t from, const char *text)
+static bool has_after(const struct dun_buf *b, size_t from, const char *text)
 {
-    dun_buf_byte(b, 0);
-    b->len--;
-    return strstr((const char *)b->data + from, text) != NULL;
+    return b->len > from && memmem(b->data + from, b->len - from, text, strlen(text)) != NULL;
 }
 
-static bool has(struct dun_buf *b, const char *text)
+static bool has(const struct dun_buf *b, const char *text)
 {
     return has_after(b, 0, text);
 }
@@ -248,7 +246,8 @@ static void say_ws(int fd, const struct dun_buf *text)
     dun_buf_deinit(&b);
 }
 
-static int dial_ws(uint16_t port)
+/* A WebSocket that has said @text in one frame and heard @answer. */
+static int dial_ws_saying(uint16_t port, const char *text, const char *answer)
 {
     int fd = dial(port);
     struct dun_buf b = {0}, hello = {0};
@@ -257,12 +256,17 @@ static int dial_ws(uint16_t port)
                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
     assert_true(hear_until(fd, &b, "\r\n\r\n"));
     b.len = 0;
-    dun_buf_str(&hello, "{\"id\":1,\"connect\":{}}");
+    dun_buf_str(&hello, text);
     say_ws(fd, &hello);
-    assert_true(hear_until(fd, &b, "\"connect\":{"));
+    assert_true(hear_until(fd, &b, answer));
     dun_buf_deinit(&hello);
     dun_buf_deinit(&b);
     return fd;
+}
+
+static int dial_ws(uint16_t port)
+{
+    return dial_ws_saying(port, "{\"id\":1,\"connect\":{}}", "\"connect\":{");
 }
 
 static void two_peers_never_share_a_port_even_before_they_start(void **state)
@@ -503,34 +507,70 @@ static void a_full_peer_refuses_serves_on_and_recovers(void **state)
 
 /* ---- a crowd ---- */
 
+enum { CROWD = 100, LEAVERS = 8 };
+
+static void say_ws_text(int fd, const char *text)
+{
+    struct dun_buf b = {0};
+    dun_buf_str(&b, text);
+    say_ws(fd, &b);
+    dun_buf_deinit(&b);
+}
+
+static void reset(int fd)
+{
+    static const struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}
+
+/* The crowd takes all turns; subscribers that said two things only, and so wait for theirs, are
+ * gone when a message for them comes. */
+static void leave_while_it_waits(const struct peer *p, int publisher, int n)
+{
+    static const char joins[] = "{\"id\":1,\"connect\":{}}\n"
+                                "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}";
+    int crowd[CROWD], leavers[LEAVERS];
+    char text[80], answer[40];
+    struct dun_buf b = {0};
+    for (int k = 0; k < LEAVERS; k++)
+        leavers[k] = dial_ws_saying(p->port, joins, "\"id\":2,\"subscribe\":{");
+    for (int k = 0; k < CROWD; k++)
+        crowd[k] = dial(p->port);
+    for (int k = 0; k < CROWD; k++)
+        say_text(crowd[k], "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (int k = 0; k < LEAVERS; k++) {
+        say_ws_text(leavers[k], "{}");
+        reset(leavers[k]);
+    }
+    snprintf(text, sizeof text, "{\"id\":%d,\"publish\":{\"channel\":\"a\",\"data\":1}}", n);
+    snprintf(answer, sizeof answer, "\"id\":%d,\"publish\":{}", n);
+    say_ws_text(publisher, text);
+    assert_true(hear_until(publisher, &b, answer));
+    for (int k = 0; k < CROWD; k++) {
+        b.len = 0;
+        assert_true(hear_until(crowd[k], &b, "{}\n"));
+        close(crowd[k]);
+    }
+    dun_buf_deinit(&b);
+}
+
 static void connections_may_go_while_they_wait_for_their_turn(void **state)
 {
     (void)state;
-    enum { DIALS = 120, STAY = 3 }; /* each third stays */
-    static const struct linger reset = {.l_onoff = 1};
-    for (int stops = 0; stops < 2; stops++) { /* the peer, while they wait */
-        struct peer *p = peer_start(1, 0, NULL);
-        int fds[DIALS];
-        await_ready(p->port);
-        for (int k = 0; k < DIALS; k++)
-            fds[k] = dial(p->port);
-        for (int k = 0; k < DIALS; k++)
-            say_text(fds[k], "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
-        for (int k = 0; k < DIALS; k++) {
-            if (k % STAY == 0) continue;
-            if (k % STAY == 1) setsockopt(fds[k], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-            close(fds[k]);
-        }
-        if (stops) peer_stop(p);
-        for (int k = 0; k < DIALS; k += STAY) {
-            struct dun_buf b = {0};
-            bool answered = hear_until(fds[k], &b, "{}\n");
-            assert_true(answered || stops);
-            dun_buf_deinit(&b);
-            close(fds[k]);
-        }
-        if (!stops) peer_stop(p);
-    }
+    struct peer *p = peer_start(1, 0, NULL);
+    await_ready(p->port);
+    int publisher = dial_ws(p->port), late[CROWD];
+    for (int n = 2; n < 22; n++)
+        leave_while_it_waits(p, publisher, n);
+    for (int k = 0; k < CROWD; k++)
+        late[k] = dial(p->port);
+    for (int k = 0; k < CROWD; k++)
+        say_text(late[k], "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    peer_stop(p); /* while those wait */
+    for (int k = 0; k < CROWD; k++)
+        close(late[k]);
+    close(publisher);
 }
 
 /* ---- stop ---- */
