@@ -17,7 +17,7 @@ story(`${COMERS} clients come back at once, each ${BEHIND} messages behind`, asy
     rate: pick(20, 100, 300),
     channels: pick(4, 20, 50),
     seconds: pick(2, 3, 5),
-    rounds: pick(1, 3, 5),
+    rounds: pick(1, 3, 8),
   };
   const { figures } = await overload('reconnect', options, 1000);
   const storms = figures.load.filter(({ command }) => command === 'open').slice(1);

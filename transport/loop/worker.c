@@ -32,8 +32,8 @@ enum {
     ARRIVALS_SHARE = 8,
     ARRIVALS_WAIT_MS = 4,
     ARRIVAL_INPUTS = 3, /* of a WebSocket: the handshake, connect, subscribe */
-    CATCH_UP_SHARE = 4,
-    CATCH_UP_WAIT_MS = 4,
+    CATCH_UP_SHARE = 8,
+    CATCH_UP_WAIT_MS = 8,
     CATCH_UP_PATIENCE_MS = 5000, /* then without rest: else they might never catch up */
     GIVE_WAY_US = 300,
     GIVE_WAY_WEIGHT = 16,
