@@ -191,6 +191,12 @@ static void later_sources_win(void **state)
 
 /* ---- threads ---- */
 
+#ifdef __SANITIZE_THREAD__
+enum { OTHERS = 1 }; /* TSan has a thread of its own before main() */
+#else
+enum { OTHERS = 0 };
+#endif
+
 static struct sched_attr attr_of(pid_t thread)
 {
     struct sched_attr a = {0};
@@ -241,7 +247,7 @@ static void all_threads_have_short_slices_and_keep_the_niceness(void **state)
 {
     (void)state;
     char path[64];
-    int status, threads = 0;
+    int status, threads = 0, slow = 0;
     FILE *out;
     bool slices = system_has_slices();
     pid_t pid = peer_start(&out);
@@ -254,9 +260,10 @@ static void all_threads_have_short_slices_and_keep_the_niceness(void **state)
         threads++;
         assert_int_equal(a.sched_policy, mine.sched_policy);
         assert_int_equal(a.sched_nice, mine.sched_nice);
-        if (slices) assert_int_equal(a.sched_runtime, SCHED_SLICE_NS);
+        slow += a.sched_runtime != SCHED_SLICE_NS;
     }
     closedir(d);
+    if (slices) assert_true(slow <= OTHERS);
     assert_true(threads >= 3); /* main, core, a worker; and those of NNG */
     kill(pid, SIGTERM);
     assert_int_equal(waitpid(pid, &status, 0), pid);
